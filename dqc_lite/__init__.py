@@ -1,0 +1,52 @@
+"""dqc_lite: a quantum-chemistry SCF engine with differentiable diagonalization.
+
+Names are imported when first used, so that ``import dqc_lite`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dqc_lite import errors, linalg
+    from dqc_lite.basis import Basis
+    from dqc_lite.singlepoint import energy, energy_and_forces, forces, solve
+    from dqc_lite.gradcheck import check_gradients
+    from dqc_lite.method import HF
+    from dqc_lite.molecule import Molecule, enable_x64
+    from dqc_lite.scf.diis import DIIS
+    from dqc_lite.scf.solution import Solution
+
+_HOME = {
+    "Basis": "dqc_lite.basis",
+    "DIIS": "dqc_lite.scf.diis",
+    "HF": "dqc_lite.method",
+    "Molecule": "dqc_lite.molecule",
+    "Solution": "dqc_lite.scf.solution",
+    "check_gradients": "dqc_lite.gradcheck",
+    "enable_x64": "dqc_lite.molecule",
+    "energy": "dqc_lite.singlepoint",
+    "energy_and_forces": "dqc_lite.singlepoint",
+    "forces": "dqc_lite.singlepoint",
+    "solve": "dqc_lite.singlepoint",
+}
+_MODULES = ("errors", "linalg", "units")
+
+__version__ = "0.1.0"
+__all__ = [*_HOME, *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"dqc_lite.{name}")
+    else:
+        raise AttributeError(f"module 'dqc_lite' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,83 @@
+"""The errors a user can meet. Each message names the field, its value, and a remedy."""
+
+from __future__ import annotations
+
+
+class DqcLiteError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class InputError(DqcLiteError, ValueError):
+    """An argument, unit or keyword that is not understood."""
+
+
+class GeometryError(InputError):
+    """Atoms too close, not finite, missing, or text that cannot be read as a geometry."""
+
+
+class SpinError(InputError):
+    """`spin` (2S, the number of unpaired electrons) does not fit the number of electrons."""
+
+
+class ChargeSpinError(InputError):
+    """Charge or spin outside what the nuclei allow."""
+
+
+class UnknownElementError(InputError):
+    """A symbol that is no chemical element."""
+
+
+class BasisError(InputError):
+    """A basis set that is unknown or lacks an element."""
+
+
+class BasisTooSmallError(BasisError):
+    """More electrons of one spin than orbitals."""
+
+
+class ECPError(BasisError):
+    """An effective core potential that is missing, unknown or inconsistent with the basis."""
+
+
+class FunctionalError(InputError):
+    """An exchange-correlation functional that is unknown or ambiguous."""
+
+
+class MethodError(InputError):
+    """A method that does not apply to this molecule."""
+
+
+class NonFiniteError(DqcLiteError, ArithmeticError):
+    """NaN or infinity where a finite number is required."""
+
+
+class SCFNotConvergedError(DqcLiteError, RuntimeError):
+    """The self-consistent field did not converge; `iterations`, `energy` and `gradient` say how far."""
+
+    def __init__(self, iterations: int, energy: float, delta_energy: float, gradient: float):
+        self.iterations = iterations
+        self.energy = energy
+        self.delta_energy = delta_energy
+        self.gradient = gradient
+        super().__init__(
+            f"SCF not converged after {iterations} cycles: E = {energy:.10f} hartree, "
+            f"delta_E = {delta_energy:.2e}, |g| = {gradient:.2e}. Raise max_cycle in the solver, "
+            "try another guess (guess='core') or a damped start (DIIS(damping=0.3)), check charge "
+            "and spin, or pass throw=False to look at the last state."
+        )
+
+
+class ResponseError(DqcLiteError, RuntimeError):
+    """The response (coupled-perturbed) equations are singular, unconverged or not available."""
+
+
+class MemoryBudgetError(DqcLiteError, MemoryError):
+    """An allocation that would exceed the memory budget; raised before allocating."""
+
+
+class PrecisionError(DqcLiteError, RuntimeError):
+    """Double precision is required and is off."""
+
+
+class CheckpointError(DqcLiteError, RuntimeError):
+    """A checkpoint that is truncated, foreign, or does not fit the molecule."""

@@ -1,0 +1,192 @@
+"""First derivatives of integrals contracted with a fixed dual tensor: the fast path of forces.
+
+``differential(x, dual)`` has the value 0 and the derivative ``d <dual, I(x)>`` at fixed `dual`: only
+the derivative is wanted, and the integrals themselves are not evaluated again. Along positions the
+derivative is contracted on the host while the derivative integrals are made; along exponents,
+coefficients and charges, and at every higher order, it is that of the general primitive.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dqc_lite._types import Array, Float
+from dqc_lite.basis import Orbitals
+from dqc_lite.integrals import general, host, operators
+from dqc_lite.integrals.callback import accelerated
+
+Orbs = tuple[Orbitals, ...]
+
+
+def _differential(gradient: Callable, energy: Callable) -> Callable:
+    """A zero-valued function ``(orbitals, extra, dual)`` with the derivative of
+    ``energy(orbitals, extra, dual)`` at fixed dual, whose part along the centres of each of the
+    orbitals is ``gradient(orbitals, extra, dual)``: (len(orbitals), atom, 3) on the host.
+    """
+
+    def reference(orbitals: Orbs, extra: Any, dual: Any) -> Array:
+        def at(centers: Array) -> Array:
+            moved = (_at(o, r) for o, r in zip(orbitals, centers, strict=True))
+            return energy(tuple(moved), extra, dual)
+
+        return jax.grad(at)(jnp.stack([o.centers for o in orbitals]))
+
+    def shape(orbitals: Orbs, *_: Any) -> tuple[int, ...]:
+        return (len(orbitals), *orbitals[0].centers.shape)
+
+    fast = accelerated(gradient, shape, reference)
+
+    @jax.custom_jvp
+    def function(orbitals: Orbs, extra: Any, dual: Any) -> Array:
+        return jnp.zeros(())
+
+    def rule(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+        orbitals, extra, dual = primals
+        centers = [o.centers for o in tangents[0]]
+        tangent = jnp.zeros(())
+        if not all(_is_zero(t) for t in centers):
+            gradients = fast(orbitals, extra, dual)
+            for g, t in zip(gradients, centers, strict=True):
+                tangent += 0.0 if _is_zero(t) else jnp.vdot(g, t)
+        return jnp.zeros(()), tangent + _along_the_rest(energy, primals, tangents)
+
+    function.defjvp(rule, symbolic_zeros=True)
+    return function
+
+
+def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> Array:
+    """Derivative along exponents, coefficients and extra arguments; 0 where they do not move."""
+    orbitals, extra, dual = primals
+    leaves, treedef = jax.tree.flatten(([(o.exponents, o.coefficients) for o in orbitals], extra))
+    moves = jax.tree.leaves(([(o.exponents, o.coefficients) for o in tangents[0]], tangents[1]))
+    moved = [i for i, t in enumerate(moves) if not _is_zero(t)]
+    if not moved:
+        return jnp.zeros(())
+
+    def at(*values: Array) -> Array:
+        merged = list(leaves)
+        for i, value in zip(moved, values, strict=True):
+            merged[i] = value
+        pairs, rest = jax.tree.unflatten(treedef, merged)
+        changed = (
+            Orbitals(o.centers, a, c, o.layout) for o, (a, c) in zip(orbitals, pairs, strict=True)
+        )
+        return energy(tuple(changed), rest, dual)
+
+    return jax.jvp(at, [leaves[i] for i in moved], [moves[i] for i in moved])[1]
+
+
+def _at(orbitals: Orbitals, centers: Array) -> Orbitals:
+    return Orbitals(centers, orbitals.exponents, orbitals.coefficients, orbitals.layout)
+
+
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+
+
+def _one_electron(gradient: Callable, reference: Callable) -> Callable:
+    return _differential(
+        lambda orbitals, extra, dual: gradient(*orbitals, *extra, dual)[None],
+        lambda orbitals, extra, dual: jnp.vdot(reference(*orbitals, *extra), dual),
+    )
+
+
+_overlap = _one_electron(host.overlap_gradient, operators.overlap_reference)
+_kinetic = _one_electron(host.kinetic_gradient, operators.kinetic_reference)
+_nuclear = _one_electron(host.nuclear_gradient, operators.nuclear_reference)
+_ecp = _one_electron(host.ecp_gradient, operators.ecp_reference)
+
+
+def overlap(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
+    """d sum_mn dual_mn <m|n>, symmetric dual."""
+    return _overlap((orbitals,), (), dual)
+
+
+def kinetic(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
+    """d of the kinetic energy of the symmetric density matrix dual."""
+    return _kinetic((orbitals,), (), dual)
+
+
+def nuclear(
+    orbitals: Orbitals, charges: Float[Array, " atom"], dual: Float[Array, "ao ao"]
+) -> Float[Array, ""]:
+    """d of the nuclear attraction energy; the nuclei sit on the centres of the orbitals."""
+    return _nuclear((orbitals,), (charges,), dual)
+
+
+def ecp(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
+    """d of the effective-core-potential energy of the symmetric density matrix dual."""
+    return _ecp((orbitals,), (), dual)
+
+
+@functools.lru_cache(maxsize=8)
+def _two_center(omega: float) -> Callable:
+    return _differential(
+        lambda orbitals, extra, dual: host.two_center_gradient(*orbitals, dual, omega)[None],
+        lambda orbitals, extra, dual: jnp.vdot(
+            operators.two_center_reference(*orbitals, omega), dual
+        ),
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _three_center(omega: float) -> Callable:
+    return _differential(
+        lambda orbitals, extra, dual: host.three_center_gradient(*orbitals, dual, omega),
+        lambda orbitals, extra, dual: jnp.vdot(
+            operators.three_center_reference(*orbitals, omega), dual
+        ),
+    )
+
+
+def two_center(
+    auxiliary: Orbitals, dual: Float[Array, "aux aux"], omega: float = 0.0
+) -> Float[Array, ""]:
+    """d sum_PQ dual_PQ (P|Q), symmetric dual."""
+    return _two_center(omega)((auxiliary,), (), dual)
+
+
+def three_center(
+    orbitals: Orbitals, auxiliary: Orbitals, dual: Float[Array, "aux pair"], omega: float = 0.0
+) -> Float[Array, ""]:
+    """d sum dual_P,mn (P|mn) over pairs m >= n."""
+    return _three_center(omega)((orbitals, auxiliary), (), dual)
+
+
+def _repulsion_energy(orbitals: Orbs, scales: tuple, density: Array, omega: float) -> Array:
+    eri = general.integral("int2e", orbitals * 4, omega=omega)
+    total = density.sum(0)
+    j = jnp.einsum("mnls,ls->mn", eri, total)
+    k = jnp.einsum("mnls,pnl->pms", eri, density)
+    coulomb, exchange = scales
+    closed = 3 - len(density)  # exchange of a doubly occupied closed shell counts half
+    return 0.5 * coulomb * jnp.vdot(total, j) - 0.5 * exchange / closed * jnp.vdot(density, k)
+
+
+@functools.lru_cache(maxsize=8)
+def _four_center(omega: float) -> Callable:
+    def gradient(orbitals: Orbs, scales: tuple, density: Array) -> Array:
+        return host.four_center_gradient(*orbitals, density, *scales, omega)[None]
+
+    return _differential(gradient, functools.partial(_repulsion_energy, omega=omega))
+
+
+def four_center(
+    orbitals: Orbitals,
+    density: Float[Array, "spin ao ao"],
+    coulomb: Float[Array, ""],
+    exchange: Float[Array, ""],
+    omega: float = 0.0,
+) -> Float[Array, ""]:
+    """d of ``coulomb/2 (P|P) - exchange/2 sum_s (P_s|P_s)_K`` at fixed P_s, P = sum_s P_s.
+
+    One spin channel is a doubly occupied closed shell, whose exchange counts half. The scales are
+    fixed too: their derivative is an energy, which the terms have.
+    """
+    scales = jax.lax.stop_gradient((jnp.asarray(coulomb), jnp.asarray(exchange)))
+    return _four_center(omega)((orbitals,), scales, density)

@@ -1,0 +1,13 @@
+"""Coulomb and exchange builders.
+
+A builder is a pytree made from the orbitals. It offers ``coulomb(density)`` and
+``exchange(density)``, the matrices J (ao, ao) and K (spin, ao, ao) in hartree, and
+``differential(orbitals, density, coulomb, exchange)``, zero-valued, with the derivative of
+``coulomb/2 tr(P J) - exchange w/2 sum_s tr(P_s K_s)`` along the orbitals at fixed density
+(w: `Density.exchange_weight`).
+"""
+
+from dqc_lite.jk.density_fitted import DensityFitted
+from dqc_lite.jk.exact import Exact
+
+__all__ = ["DensityFitted", "Exact"]

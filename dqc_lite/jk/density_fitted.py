@@ -1,0 +1,138 @@
+"""Coulomb and exchange by density fitting (resolution of the identity, Coulomb metric).
+
+(mn|ls) ~ sum_PQ (mn|P) (P|Q)^-1 (Q|ls) = sum_P B_P,mn B_P,ls with B = L^-1 (P|mn), (P|Q) = L L^T
+(Vahtras, Almlof, Feyereisen, Chem. Phys. Lett. 213, 514 (1993)).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from dqc_lite import memory
+from dqc_lite._types import Array, Float
+from dqc_lite.basis import Layout, Orbitals
+from dqc_lite.density import Density
+from dqc_lite.integrals import differentials, operators
+
+METRIC_FLOOR = 1e-12
+"""Relative ridge on the diagonal of a numerically singular metric."""
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["factor", "metric", "auxiliary"], meta_fields=[]
+)
+@dataclasses.dataclass(frozen=True)
+class DensityFitted:
+    """Fitted integrals.
+
+    Attributes:
+        factor: (aux, ao, ao), B = L^-1 (P|mn).
+        metric: (aux, aux), the lower Cholesky factor L of (P|Q).
+        auxiliary: the auxiliary functions on the centres of the orbitals.
+    """
+
+    factor: Float[Array, "aux ao ao"]
+    metric: Float[Array, "aux aux"]
+    auxiliary: Orbitals
+
+    @classmethod
+    def build(cls, orbitals: Orbitals, auxiliary: Orbitals) -> DensityFitted:
+        """Raises MemoryBudgetError when the fitted integrals do not fit."""
+        check_memory(orbitals.layout, auxiliary.layout)
+        three = operators.three_center(orbitals, auxiliary)
+        two = operators.two_center(auxiliary)
+        factor, metric = _fit(three, two, orbitals.layout.nao)
+        return cls(factor, metric, auxiliary)
+
+    def at(self, orbitals: Orbitals) -> DensityFitted:
+        """The same integrals, to be differentiated along `orbitals`."""
+        moved = dataclasses.replace(self.auxiliary, centers=orbitals.centers)
+        return dataclasses.replace(self, auxiliary=moved)
+
+    def coulomb(self, density: Density) -> Float[Array, "ao ao"]:
+        """J = sum_P B_P tr(B_P P): two matrix-vector products."""
+        flat = self.factor.reshape(len(self.factor), -1)
+        total = density.total
+        return ((flat @ total.ravel()) @ flat).reshape(total.shape)
+
+    def exchange(self, density: Density) -> Float[Array, "spin ao ao"]:
+        """K_s = sum_Pi X_Pi X_Pi^T with X_P = B_P C: two matrix products."""
+        naux, nao, _ = self.factor.shape
+        flat = self.factor.reshape(naux * nao, nao)
+
+        def one_spin(orbitals: Float[Array, "ao occ"]) -> Float[Array, "ao ao"]:
+            half = (flat @ orbitals).reshape(naux, nao, -1)
+            half = half.swapaxes(0, 1).reshape(nao, -1)
+            return half @ half.T
+
+        return jax.lax.map(one_spin, density.factor)
+
+    def differential(
+        self, orbitals: Orbitals, density: Density, coulomb: float, exchange: float
+    ) -> Float[Array, ""]:
+        """See `dqc_lite.jk`. With y = (P|Q)^-1 t, E = t y / 2 has dE = y dt - y d(P|Q) y / 2."""
+        three, two = _duals(self.factor, self.metric, density, coulomb, exchange)
+        return differentials.three_center(
+            orbitals, self.auxiliary, three
+        ) + differentials.two_center(self.auxiliary, two)
+
+
+def check_memory(layout: Layout, auxiliary: Layout) -> None:
+    """Integrals as they come, solved, and unpacked: what lives at once."""
+    nao, naux = layout.nao, auxiliary.nao
+    memory.require(
+        8 * naux * (2 * operators.npair(nao) + nao**2),
+        f"density fitting of {nao} basis functions with {naux} auxiliary ones",
+        "use a smaller basis",
+    )
+
+
+def _cholesky(two: Float[Array, "aux aux"]) -> Float[Array, "aux aux"]:
+    """Cholesky factor; of a slightly raised diagonal where the metric is numerically singular."""
+    ridge = METRIC_FLOOR * jnp.max(jnp.diagonal(two)) * jnp.eye(len(two))
+    plain = jnp.linalg.cholesky(two)
+    regular = jnp.isfinite(plain).all()
+    return jax.lax.cond(regular, lambda: plain, lambda: jnp.linalg.cholesky(two + ridge))
+
+
+@functools.partial(jax.jit, static_argnames="nao")
+def _fit(three: Array, two: Array, nao: int) -> tuple[Array, Array]:
+    metric = _cholesky(two)
+    fitted = jax.scipy.linalg.solve_triangular(metric, three, lower=True)
+    return operators.unpack(fitted, nao), metric
+
+
+@jax.jit
+def _duals(
+    factor: Array, metric: Array, density: Density, coulomb: Array, exchange: Array
+) -> tuple[Array, Array]:
+    """Derivatives of the fitted energy with respect to (P|mn), (aux, pair), and (P|Q)."""
+    naux, nao, _ = factor.shape
+
+    def backsolve(t: Array) -> Array:
+        return jax.scipy.linalg.solve_triangular(metric, t, lower=True, trans=1)
+
+    total = density.total
+    y = backsolve(factor.reshape(naux, -1) @ total.ravel())
+    two = -0.5 * coulomb * jnp.outer(y, y)
+    three = coulomb * y[:, None] * operators.pack(total)
+
+    def exchange_of(c: Float[Array, "ao occ"]) -> tuple[Array, Array]:
+        nocc = c.shape[1]
+        half = (factor.reshape(naux * nao, nao) @ c).reshape(naux, nao, nocc)
+        occupied = jnp.einsum("pmi,mj->pij", half, c)
+        z = backsolve(occupied.reshape(naux, -1))
+        square = (z.reshape(naux * nocc, nocc) @ c.T).reshape(naux, nocc, nao)
+        square = jnp.einsum("pim,in->pmn", square, c.T)
+        return operators.pack(square), z @ z.T
+
+    k_three, k_two = jax.lax.map(exchange_of, density.factor)
+    weight = exchange * density.exchange_weight
+    three = three - weight * k_three.sum(0)
+    two = two + 0.5 * weight * k_two.sum(0)
+    # a packed pair m > n stands for (m, n) and (n, m)
+    return three * operators.pack(2.0 - jnp.eye(nao)), two

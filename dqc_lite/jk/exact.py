@@ -1,0 +1,77 @@
+"""Coulomb and exchange from the four-centre integrals, held in memory.
+
+Integrals (mn|ls) are stored for m >= n only; where the budget allows, l and s run over all pairs, so
+that exchange streams through contiguous matrices, else over l >= s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dqc_lite import memory
+from dqc_lite._types import Array, Float
+from dqc_lite.basis import Orbitals
+from dqc_lite.density import Density
+from dqc_lite.integrals import differentials, operators
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["eri"], meta_fields=["nao"])
+@dataclasses.dataclass(frozen=True)
+class Exact:
+    """Exact repulsion integrals, ``eri`` (pair, ao, ao) or (pair, pair)."""
+
+    eri: Array
+    nao: int
+
+    @classmethod
+    def build(cls, orbitals: Orbitals) -> Exact:
+        """Raises MemoryBudgetError when not even the packed integrals fit."""
+        nao = orbitals.layout.nao
+        npair = operators.npair(nao)
+        # the host's copy and JAX's live at the same time
+        memory.require(
+            2 * 8 * npair**2, f"the four-centre integrals of {nao} basis functions",
+            "use density_fit=True",
+        )  # fmt: skip
+        square = 2 * 8 * npair * nao**2 <= memory.budget_bytes() / 2
+        return cls(operators.four_center(orbitals, square=square), nao)
+
+    def at(self, orbitals: Orbitals) -> Exact:
+        """The same integrals, to be differentiated along `orbitals`."""
+        return self
+
+    def coulomb(self, density: Density) -> Float[Array, "ao ao"]:
+        """J_mn = sum_ls (mn|ls) P_ls."""
+        total = density.total
+        if self.eri.ndim == 2:
+            packed = operators.pack(total * (2.0 - jnp.eye(self.nao)))
+            return operators.unpack(self.eri @ packed, self.nao)
+        return operators.unpack(self.eri.reshape(len(self.eri), -1) @ total.ravel(), self.nao)
+
+    def exchange(self, density: Density) -> Float[Array, "spin ao ao"]:
+        """K_ms = sum_nl (mn|ls) P_nl, one pass over the stored pairs."""
+        rows, columns = operators.pair_indices(self.nao)
+        weights = np.where(rows == columns, 0.5, 1.0)
+        p = density.matrix
+
+        def add_pair(k: Array, stored: tuple) -> tuple[Array, None]:
+            block, m, n, weight = stored
+            if block.ndim == 1:
+                block = operators.unpack(block, self.nao)
+            from_n = weight * (p[:, n] @ block)
+            from_m = weight * (p[:, m] @ block)
+            return k.at[:, m].add(from_n).at[:, n].add(from_m), None
+
+        pairs = (self.eri, jnp.asarray(rows), jnp.asarray(columns), jnp.asarray(weights))
+        return jax.lax.scan(add_pair, jnp.zeros_like(p), pairs)[0]
+
+    def differential(
+        self, orbitals: Orbitals, density: Density, coulomb: float, exchange: float
+    ) -> Float[Array, ""]:
+        """See `dqc_lite.jk`."""
+        return differentials.four_center(orbitals, density.matrix, coulomb, exchange)

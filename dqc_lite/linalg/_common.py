@@ -1,0 +1,163 @@
+"""Helpers shared by the whole of ``dqc_lite.linalg``: checks, tolerances, clusters, products.
+
+Nothing here is differentiated except :func:`symmetrize`, :func:`adjoint`, :func:`matmul` and
+:func:`poison`. Every tolerance is relative to the norm of the matrix and to its precision.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtyping import Inexact
+
+from dqc_lite._types import Array, Bool, Float
+from dqc_lite.errors import InputError
+
+__all__ = [
+    "adjoint",
+    "as_square",
+    "block_mask",
+    "check_sizes",
+    "cluster_ids",
+    "cluster_mask",
+    "default_rtol",
+    "eps_of",
+    "matmul",
+    "norm_scale",
+    "poison",
+    "raw_eigh",
+    "real_dtype",
+    "rounding",
+    "symmetrize",
+]
+
+
+def as_square(a: object, name: str = "a") -> Inexact[Array, "... n n"]:
+    """``a`` as a floating or complex array of square matrices; integers become floats.
+
+    Raises:
+        InputError: not square, fewer than two axes, or a half-precision type.
+    """
+    array = jnp.asarray(a)
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
+        raise InputError(
+            f"{name} has shape {array.shape}; expected square matrices (..., n, n). "
+            "Leading axes are batch axes."
+        )
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        array = array.astype(jnp.result_type(float))
+    if real_dtype(array.dtype) not in (np.dtype("float32"), np.dtype("float64")):
+        raise InputError(f"{name} has dtype {array.dtype}; cast it to float32 or float64 first.")
+    return array
+
+
+def real_dtype(dtype: object) -> np.dtype:
+    """The real type of the same precision: complex128 -> float64."""
+    return np.dtype(jnp.finfo(dtype).dtype)
+
+
+def eps_of(dtype: object) -> float:
+    """Machine epsilon of ``dtype``."""
+    return float(jnp.finfo(dtype).eps)
+
+
+def default_rtol(dtype: object) -> float:
+    """Relative gap below which neighbouring eigenvalues count as one level: sqrt(epsilon)."""
+    return eps_of(dtype) ** 0.5
+
+
+def adjoint(a: Inexact[Array, "... m n"]) -> Inexact[Array, "... n m"]:
+    """Conjugate transpose of the last two axes."""
+    return jnp.conj(jnp.swapaxes(a, -1, -2))
+
+
+def symmetrize(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
+    """The Hermitian part (a + a^H) / 2."""
+    return 0.5 * (a + adjoint(a))
+
+
+def matmul(*factors: Array) -> Array:
+    """Product of matrices from the left, in full precision (no TF32 on GPUs)."""
+    return functools.reduce(
+        functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST), factors
+    )
+
+
+def norm_scale(w: Inexact[Array, "... n"]) -> Float[Array, "... 1"]:
+    """max |w|: the spectral norm of a Hermitian matrix, the scale of every tolerance."""
+    if w.shape[-1] == 0:
+        return jnp.zeros((*w.shape[:-1], 1), real_dtype(w.dtype))
+    return jnp.max(jnp.abs(w), axis=-1, keepdims=True)
+
+
+def rounding(w: Inexact[Array, "... n"]) -> Float[Array, "... 1"]:
+    """Splitting of an exact level that rounding alone may cause: 4 n epsilon max|w|."""
+    return 4 * w.shape[-1] * eps_of(w.dtype) * norm_scale(w)
+
+
+def cluster_ids(w: Float[Array, "... n"], rtol: float):
+    """Level number of each eigenvalue: single linkage on the sorted spectrum.
+
+    Neighbours closer than ``rtol * max|w|`` share a level. Single linkage is an equivalence
+    relation, which a pairwise test ``|w_i - w_j| < tol`` is not.
+    """
+    w = jax.lax.stop_gradient(w)
+    jumps = jnp.diff(w, axis=-1) > rtol * norm_scale(w)
+    first = jnp.zeros((*w.shape[:-1], min(1, w.shape[-1])), jnp.int32)
+    return jnp.concatenate([first, jnp.cumsum(jumps.astype(jnp.int32), axis=-1)], axis=-1)
+
+
+def cluster_mask(w: Float[Array, "... n"], rtol: float) -> Bool[Array, "... n n"]:
+    """``mask[i, j]``: do eigenvalues i and j belong to the same level."""
+    ids = cluster_ids(w, rtol)
+    return ids[..., :, None] == ids[..., None, :]
+
+
+def check_sizes(sizes: Sequence[int], n: int, name: str = "blocks") -> tuple[int, ...]:
+    """``sizes`` as a tuple of ints that add up to ``n``.
+
+    Raises:
+        InputError: a negative size, or a wrong total.
+    """
+    checked = tuple(int(size) for size in sizes)
+    if any(size < 0 for size in checked) or sum(checked) != n:
+        raise InputError(
+            f"{name}={checked} must be non-negative and add up to the matrix size {n}; "
+            "they list the number of states in each block, lowest first."
+        )
+    return checked
+
+
+def block_mask(sizes: Sequence[int]) -> Bool[Array, "n n"]:
+    """``mask[i, j]``: do states i and j belong to the same declared block."""
+    ids = np.repeat(np.arange(len(sizes)), sizes)
+    return jnp.asarray(ids[:, None] == ids[None, :])
+
+
+def poison(x: Array, bad: Bool[Array, "..."]) -> Array:
+    """``x`` times NaN where ``bad`` (one flag per batch member).
+
+    A product, not a ``where``: its derivative and its transpose are NaN too.
+    """
+    factor = jnp.where(jax.lax.stop_gradient(bad), jnp.nan, 1.0).astype(real_dtype(x.dtype))
+    return x * factor.reshape(factor.shape + (1,) * (x.ndim - factor.ndim))
+
+
+def raw_eigh(a: Inexact[Array, "... n n"]) -> tuple[Float[Array, "... n"], Array]:
+    """Eigenvalues (ascending) and eigenvectors of Hermitian ``a``, never differentiated.
+
+    Complex eigenvectors get a definite phase: the first component whose modulus is within 0.1 %
+    of the largest is real and positive.
+    """
+    w, v = jnp.linalg.eigh(jax.lax.stop_gradient(a), symmetrize_input=False)
+    if jnp.iscomplexobj(v) and v.shape[-1] > 0:
+        size = jnp.abs(v)
+        row = jnp.argmax(size >= 0.999 * size.max(-2, keepdims=True), axis=-2, keepdims=True)
+        pivot = jnp.take_along_axis(v, row, axis=-2)
+        v = v * (jnp.conj(pivot) / jnp.abs(pivot))
+    return jax.lax.stop_gradient(w), jax.lax.stop_gradient(v)

@@ -1,0 +1,161 @@
+"""Values (no derivatives) of functions of complex upper triangular matrices."""
+
+from __future__ import annotations
+
+from math import factorial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.jet import jet
+from jax.lax.linalg import triangular_solve
+
+from dqc_lite._types import Array, Complex, Int
+from dqc_lite.linalg._common import adjoint, eps_of, matmul, real_dtype
+from dqc_lite.linalg.schur import ordered_schur
+
+__all__ = ["funm_triangular", "logm_triangular", "real_part", "sqrtm_triangular"]
+
+CLUSTER_RTOL = 0.05
+CLUSTER_ATOL = 0.01
+REFINEMENTS = 5
+TAYLOR_ORDER = 16
+LEGENDRE_NODES = 8
+SCALED_NORM = 0.25  # 8 nodes reach rounding error for |X - I| below this
+
+
+def real_part(x, f, t: Complex[Array, "m m"], *consts) -> Array:
+    """Re f(A) of a real matrix with eigenvalues diag(t); NaN where f(A) is not real.
+
+    f(A) is real iff f is real at the real eigenvalues and takes conjugate values at conjugate
+    ones. Asking f itself, not the imaginary part of the result, keeps logarithms near the
+    identity, which are as small as the rounding of A.
+    """
+    w = jnp.diagonal(t)
+    limit = eps_of(t.dtype) ** 0.5
+    on_axis = jnp.abs(w.imag) <= limit * jnp.max(jnp.abs(w))
+    w = jnp.where(on_axis, w.real, w)
+    g = jax.vmap(lambda z: jnp.asarray(f(z, *consts)).astype(t.dtype))
+    value = g(w)
+    defect = jnp.where(on_axis, jnp.abs(value.imag), jnp.abs(g(jnp.conj(w)) - jnp.conj(value)))
+    return x.real * jnp.where(jnp.any(defect > limit * jnp.abs(value)), jnp.nan, 1.0)
+
+
+def sqrtm_triangular(t: Complex[Array, "n n"]) -> Complex[Array, "n n"]:
+    """Principal square root of an upper triangular matrix, column by column."""
+    n = t.shape[0]
+    roots = jnp.sqrt(jnp.diagonal(t))
+    rows = jnp.arange(n)
+
+    def column(j, r):
+        # (R[:j, :j] + r_jj I) x = t[:j, j]; rows >= j are an identity with right side r_jj e_j
+        above = rows < j
+        system = jnp.where(above[:, None] & above[None, :], r, 0.0)
+        system = system + jnp.diag(jnp.where(above, roots[j], 1.0))
+        target = jnp.where(above, t[:, j], jnp.where(rows == j, roots[j], 0.0))
+        # 0 = (0 + 0) x: a zero column above a zero eigenvalue has the root 0
+        diagonal = jnp.diagonal(system)
+        fixed = (diagonal == 0) & (target == 0)
+        system = system + jnp.diag(jnp.where(fixed, 1.0, 0.0).astype(t.dtype))
+        new = triangular_solve(system, target[:, None], left_side=True, lower=False)
+        return jax.lax.dynamic_update_slice_in_dim(r, new, j, axis=1)
+
+    return jax.lax.fori_loop(0, n, column, jnp.zeros_like(t))
+
+
+def logm_triangular(t: Complex[Array, "m m"]) -> Complex[Array, "m m"]:
+    """Principal logarithm of an upper triangular matrix."""
+    m = t.shape[0]
+    identity = jnp.eye(m, dtype=t.dtype)
+    limit = 64
+
+    def far(state):
+        power, count = state
+        return (jnp.linalg.norm(power - identity, 1) > SCALED_NORM) & (count < limit)
+
+    def halve(state):
+        return sqrtm_triangular(state[0]), state[1] + 1
+
+    power, count = jax.lax.while_loop(far, halve, (t, jnp.int32(0)))
+    nodes, weights = np.polynomial.legendre.leggauss(LEGENDRE_NODES)
+    shifted = power - identity
+    total = jnp.zeros_like(t)
+    for node, weight in zip(0.5 * (nodes + 1), 0.5 * weights, strict=True):
+        solved = triangular_solve(identity + node * shifted, shifted, left_side=True, lower=False)
+        total = total + weight * solved
+    total = total * jnp.where(count < limit, 1.0, jnp.nan).astype(t.dtype)  # log 0
+    return total * (2.0 ** count.astype(real_dtype(t.dtype))).astype(t.dtype)
+
+
+def funm_triangular(f, t: Complex[Array, "m m"], *consts) -> Complex[Array, "m m"]:
+    """f of an upper triangular matrix: Taylor series in clusters, commutation outside.
+
+    Clusters are gathered generously, against the rounding that splits Jordan blocks, and refined
+    tenfold while some series does not converge (a singularity of f near the cluster, or an f that
+    varies fast on the scale of T). NaN when the finest clusters fail too.
+    """
+
+    def attempt(level):
+        shrink = 0.1**level
+        (ordered, q), ids = ordered_schur(t, CLUSTER_RTOL * shrink, CLUSTER_ATOL * shrink)
+        inside, converged = _cluster_taylor(f, ordered, ids, consts)
+        return level + 1, converged, ordered, q, ids, inside
+
+    def unfinished(state):
+        return ~state[1] & (state[0] < REFINEMENTS)
+
+    # the loop always runs once; its first state only gives the shapes, so f is traced once
+    ids = jnp.zeros(t.shape[:1], jnp.int32)
+    start = (jnp.zeros((), real_dtype(t.dtype)), jnp.array(False), t, t, ids, t)
+    state = jax.lax.while_loop(unfinished, lambda state: attempt(state[0]), start)
+    _, converged, ordered, q, ids, inside = state
+    value = matmul(q, _parlett(ordered, ids, inside), adjoint(q))
+    return value * jnp.where(converged, 1.0, jnp.nan).astype(t.dtype)
+
+
+def _cluster_taylor(f, t: Complex[Array, "m m"], ids: Int[Array, m], consts):
+    """f of the block diagonal part: sum_k f^(k)(mean)/k! (T - mean)^k, all clusters at once.
+
+    Returns the value and whether the last two terms are down to rounding in every cluster.
+    """
+    same = ids[:, None] == ids[None, :]
+    share = same / jnp.sum(same, axis=1, keepdims=True)
+    mean = matmul(share.astype(t.dtype), jnp.diagonal(t)[:, None])[:, 0]
+    step = jnp.where(same, t, 0.0) - jnp.diag(mean)
+    power, total = jnp.eye(t.shape[0], dtype=t.dtype), jnp.zeros_like(t)
+    terms = []
+    for coefficient in _taylor(lambda z: f(z, *consts), mean):
+        terms.append(coefficient[:, None] * power)
+        total = total + terms[-1]
+        power = matmul(power, step)
+    tail = jnp.max(jnp.abs(terms[-1]) + jnp.abs(terms[-2]), axis=1)
+    size = jnp.max(jnp.where(same, jnp.max(jnp.abs(total), axis=1), 0.0), axis=1)
+    return total, jnp.all(tail <= 1e2 * eps_of(t.dtype) * size)
+
+
+def _taylor(f, z: Complex[Array, m]) -> list[Array]:
+    """f^(k)(z)/k! for k = 0..TAYLOR_ORDER."""
+
+    def series(z):
+        seeds = [jnp.ones_like(z)] + [jnp.zeros_like(z)] * (TAYLOR_ORDER - 1)
+        value, derivatives = jet(f, (z,), (seeds,))
+        return [jnp.asarray(x).astype(z.dtype) for x in (value, *derivatives)]
+
+    return [x / float(factorial(k)) for k, x in enumerate(jax.vmap(series)(z))]
+
+
+def _parlett(t, ids, inside):
+    """Fill the entries between clusters from F T = T F, one column at a time."""
+    n = t.shape[0]
+    identity = jnp.eye(n, dtype=t.dtype)
+
+    def column(j, f):
+        other = (jnp.arange(n) < j) & (ids != ids[j])
+        known = matmul(f, jax.lax.dynamic_slice_in_dim(t, j, 1, axis=1))[:, 0]
+        known = known - f[:, j] * t[j, j]
+        system = jnp.where(other[:, None], t - t[j, j] * identity, identity)
+        target = jnp.where(other, known, inside[:, j])[:, None]
+        new = triangular_solve(system, target, left_side=True, lower=False)
+        return jax.lax.dynamic_update_slice_in_dim(f, new, j, axis=1)
+
+    return jax.lax.fori_loop(0, n, column, inside)

@@ -1,0 +1,181 @@
+"""Functions of matrices, exact at equal and nearly equal eigenvalues, to every order.
+
+Hermitian arguments go through divided differences and need no tolerance; general ones through the
+Schur form (``assume_a="gen"`` or ``hermitian=False``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jaxtyping import Inexact
+
+from dqc_lite._types import Array, Num
+from dqc_lite.errors import InputError
+from dqc_lite.linalg._common import as_square, matmul, poison, raw_eigh, rounding, symmetrize
+from dqc_lite.linalg._hermitian_frechet import matrix_function, trace_function
+from dqc_lite.linalg.scalar_functions import Exp, Log, Power, ScalarFunction, Sign, generic
+
+__all__ = ["expm", "funm", "invsqrtm", "logm", "powm", "signm", "sqrtm", "trace_funm"]
+
+
+def funm(
+    a: Inexact[Array, "... n n"],
+    f: Callable | ScalarFunction,
+    *,
+    hermitian: bool = True,
+    dd: Callable | None = None,
+) -> Inexact[Array, "... n n"]:
+    """f(a) = V f(w) V^H for any JAX function of one scalar.
+
+    Derivatives of every order and mode are exact at repeated and nearly repeated eigenvalues,
+    in ``a`` and in whatever traced values ``f`` closes over.
+
+    Args:
+        a: Hermitian (the Hermitian part is used), or general with ``hermitian=False``.
+        f: scalar to scalar, real or complex valued, smooth on the spectrum.
+        hermitian: promise about ``a``.
+        dd: optional closed form ``dd(x, y)`` of (f(x) - f(y))/(x - y) with its limit f'(x).
+
+    Returns:
+        The matrix function, (..., n, n). NaN where ``f`` is.
+
+    Raises:
+        InputError: ``a`` is not square.
+
+    Source: Daleckii and Krein (1965); Higham, Functions of Matrices (2008), theorem 3.11.
+    """
+    if not hermitian:
+        from dqc_lite.linalg.general_funm import funm_general
+
+        return funm_general(as_square(a), f)
+    a, w, v = _spectral(a)
+    fn, consts = _as_function(f, w.dtype, dd)
+    return matrix_function(fn, a, w, v, consts)
+
+
+def trace_funm(
+    a: Inexact[Array, "... n n"], f: Callable | ScalarFunction
+) -> Num[Array, "..."]:
+    """tr f(a) = sum_i f(w_i) for Hermitian ``a``; the gradient is f'(a).
+
+    Use it, not ``eigvalsh``, for Hessians of sums over eigenvalues: an entry f'[w_i, w_j] links
+    states of one level, which derivatives of single eigenvalues do not see.
+    """
+    a, w, v = _spectral(a)
+    fn, consts = _as_function(f, w.dtype, None)
+    return trace_function(fn, a, w, v, consts)
+
+
+def expm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+    """Matrix exponential. ``assume_a``: "her" (Hermitian) or "gen" (general)."""
+    if _general(assume_a):
+        from dqc_lite.linalg.general_funm import expm_general
+
+        return expm_general(as_square(a))
+    return funm(a, Exp())
+
+
+def logm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+    """Principal logarithm; Hermitian arguments must be positive definite, else NaN."""
+    if _general(assume_a):
+        from dqc_lite.linalg.general_funm import logm_general
+
+        return logm_general(as_square(a))
+    return funm(a, Log())
+
+
+def sqrtm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+    """Principal square root; Hermitian arguments must be positive semidefinite, else NaN.
+
+    Derivatives are not finite at singular ``a``.
+    """
+    if _general(assume_a):
+        from dqc_lite.linalg.general_funm import sqrtm_general
+
+        return sqrtm_general(as_square(a))
+    return funm(a, Power(0.5))
+
+
+def invsqrtm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+    """a^(-1/2) of a positive definite (Loewdin orthogonalization) or general matrix."""
+    if _general(assume_a):
+        return jnp.linalg.inv(sqrtm(a, "gen"))
+    return funm(a, Power(-0.5))
+
+
+def powm(
+    a: Inexact[Array, "... n n"], p: float, assume_a: str = "her"
+) -> Inexact[Array, "... n n"]:
+    """a^p for a static real ``p``; ``a`` positive definite unless ``p`` is an integer.
+
+    Raises:
+        InputError: ``p`` is traced; write ``funm(a, lambda x: x**p)`` to differentiate in p.
+    """
+    if isinstance(p, jax.core.Tracer):
+        raise InputError("powm needs a static exponent; for a traced one: funm(a, lambda x: x**p).")
+    p = float(p)
+    if _general(assume_a):
+        a = as_square(a)
+        return _integer_power(a, int(p)) if p.is_integer() else expm(p * logm(a, "gen"), "gen")
+    return funm(a, Power(p))
+
+
+def signm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+    """Matrix sign: eigenvalues become +1 or -1. NaN where one is 0 within rounding.
+
+    In the general case the sign is that of the real part, a (a^2)^(-1/2).
+    """
+    if _general(assume_a):
+        a = as_square(a)
+        return matmul(a, invsqrtm(matmul(a, a), "gen"))
+    a, w, v = _spectral(a)
+    singular = (jnp.abs(w) <= rounding(w)).any(-1)
+    return matrix_function(Sign(), a, w, poison(v, singular))
+
+
+def _general(assume_a: str) -> bool:
+    if assume_a not in ("her", "gen"):
+        raise InputError(f"assume_a={assume_a!r}; expected 'her' (Hermitian) or 'gen' (general).")
+    return assume_a == "gen"
+
+
+def _integer_power(a, p):
+    """Repeated squaring (``jnp.linalg.matrix_power`` in full precision)."""
+    if p < 0:
+        a, p = jnp.linalg.inv(a), -p
+    result = jnp.broadcast_to(jnp.eye(a.shape[-1], dtype=a.dtype), a.shape)
+    while p:
+        result = matmul(result, a) if p & 1 else result
+        a, p = matmul(a, a), p >> 1
+    return result
+
+
+def _spectral(a):
+    a = symmetrize(as_square(a))
+    return (a, *raw_eigh(a))
+
+
+def _as_function(f, dtype, dd) -> tuple[ScalarFunction, tuple]:
+    """A hashable scalar function and the traced values it closed over, as explicit arguments."""
+    if isinstance(f, ScalarFunction):
+        return f, ()
+    closed = jax.make_jaxpr(lambda x: jnp.asarray(f(x)))(jax.ShapeDtypeStruct((), dtype))
+    if not any(isinstance(c, jax.core.Tracer) for c in closed.consts):
+        return generic(f, dd, dtype), ()
+    consts = tuple(jnp.asarray(c) for c in closed.consts)
+    return generic(_Lifted(closed.jaxpr), dd, dtype, consts), consts
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lifted:
+    """A traced function whose captured values became arguments."""
+
+    jaxpr: Jaxpr
+
+    def __call__(self, x, *consts):
+        return jaxpr_as_fun(ClosedJaxpr(self.jaxpr, consts))(x)[0]

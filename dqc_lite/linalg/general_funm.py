@@ -1,0 +1,131 @@
+"""Functions of general square matrices with derivatives that hold at Jordan blocks.
+
+All go through the block triangular form of the Frechet derivatives (``_frechet.py``) or, for the
+square root, through Sylvester equations; both are closed, so derivatives of every order exist in
+forward, reverse and mixed mode wherever the function itself has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Inexact
+
+from dqc_lite._types import Array
+from dqc_lite.linalg._common import adjoint, as_square, matmul
+from dqc_lite.linalg._frechet import TriangularFunction, matrix_function
+from dqc_lite.linalg._triangular import (
+    funm_triangular,
+    logm_triangular,
+    real_part,
+    sqrtm_triangular,
+)
+from dqc_lite.linalg.schur import schur
+from dqc_lite.linalg.sylvester import solve_sylvester
+
+__all__ = ["expm_general", "funm_general", "logm_general", "sqrtm_general", "trace_funm_general"]
+
+
+def funm_general(
+    a: Inexact[Array, "... n n"], f: Callable[[Array], Array]
+) -> Inexact[Array, "... n n"]:
+    """f(a) for a general matrix and any analytic JAX scalar function.
+
+    Schur form; eigenvalues closer than 5 % are gathered in clusters, f of a cluster is its Taylor
+    series (the derivatives of f by ``jax.experimental.jet``), the rest follows from the
+    commutation f(T) T = T f(T). Exact at Jordan blocks and at equal or nearly equal eigenvalues;
+    so are its derivatives, of every order and in both modes, in ``a`` and in whatever traced
+    values ``f`` closes over.
+
+    ``f`` maps an array of **complex** numbers elementwise and must be analytic at the eigenvalues;
+    a step such as ``lambda z: jnp.where(z.real < 0, 1 + 0j, 0j)`` is (it gives the spectral
+    projector of the left half plane). NaN where a series does not converge, and where f of a real
+    matrix is not real (pass a complex matrix to get it).
+
+    Args:
+        a: matrices (..., n, n).  f: elementwise function.
+
+    Raises:
+        InputError: not square.
+
+    Source:
+        P. I. Davies and N. J. Higham, SIAM J. Matrix Anal. Appl. 25, 464 (2003).
+    """
+    a = as_square(a)
+    z = jnp.ones((), jnp.result_type(a.dtype, jnp.complex64))
+    closed, consts = jax.closure_convert(f, z)
+    return matrix_function(TriangularFunction(funm_triangular, closed), a, *consts)
+
+
+def trace_funm_general(
+    a: Inexact[Array, "... n n"], f: Callable[[Array], Array]
+) -> Inexact[Array, ...]:
+    """``sum_i f(w_i)`` over the eigenvalues, with derivatives that survive defective matrices.
+
+    Use it in place of ``jnp.sum(f(eigvals(a)))``: single eigenvalues have no derivative at a
+    Jordan block, their symmetric functions do. Contract of :func:`funm_general`.
+    """
+    return jnp.trace(funm_general(a, f), axis1=-2, axis2=-1)
+
+
+def expm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
+    """Matrix exponential (scaling and squaring); derivatives of every order, both modes.
+
+    Raises:
+        InputError: not square.
+
+    Source:
+        N. J. Higham, SIAM J. Matrix Anal. Appl. 26, 1179 (2005), as ``jax.scipy.linalg.expm``.
+    """
+    a = as_square(a)
+    return jnp.vectorize(jax.scipy.linalg.expm, signature="(n,n)->(n,n)")(a) if a.size else a
+
+
+def sqrtm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
+    """Principal square root; its derivative solves ``x dx + dx x = da``.
+
+    A real matrix gives a real root, NaN when it has an eigenvalue on the negative real axis (pass
+    a complex matrix to get the complex root). A singular matrix has no derivative: NaN.
+
+    Raises:
+        InputError: not square.
+
+    Source:
+        A. Bjorck and S. Hammarling, Linear Algebra Appl. 52/53, 127 (1983).
+    """
+    a = as_square(a)
+    return jnp.vectorize(_sqrtm, signature="(n,n)->(n,n)")(a) if a.size else a
+
+
+def logm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
+    """Principal logarithm: inverse scaling and squaring, then Gauss-Legendre resolvents.
+
+    A real matrix gives a real logarithm, NaN when it has an eigenvalue on the closed negative real
+    axis (pass a complex matrix to get the complex one).
+
+    Raises:
+        InputError: not square.
+
+    Source:
+        A. H. Al-Mohy and N. J. Higham, SIAM J. Sci. Comput. 34, C153 (2012);
+        L. Dieci, B. Morini and A. Papini, SIAM J. Matrix Anal. Appl. 17, 570 (1996).
+    """
+    return matrix_function(_LOG, as_square(a))
+
+
+_LOG = TriangularFunction(lambda _, t: logm_triangular(t), jnp.log)
+
+
+@jax.custom_jvp
+def _sqrtm(a):
+    t, u = schur(a)
+    x = matmul(u, sqrtm_triangular(t), adjoint(u))
+    return x if jnp.iscomplexobj(a) else real_part(x, jnp.sqrt, t)
+
+
+@_sqrtm.defjvp
+def _sqrtm_jvp(primals, tangents):
+    root = _sqrtm(primals[0])
+    return root, solve_sylvester(root, root, tangents[0])

@@ -1,0 +1,263 @@
+"""Singular value decomposition with a derivative that holds at repeated and zero values.
+
+Write ``K = u^H da v`` and ``H`` for the blocks of ``u^H a v`` inside clusters of equal singular
+values. The rotations X of u and Y of v obey
+
+- between clusters: ``X H - H Y = K`` and ``Y H^H - H^H X = K^H``;
+- inside a cluster of non-zero values: ``X H + H X = (K - K^H) / 2`` and ``Y = -X``: the part that
+  rotates u against v is determined, the common rotation is a choice of basis and set to zero;
+- inside the null cluster: ``X = Y = 0``, both are a choice of basis.
+
+The system is solved by division in a ``custom_linear_solve`` whose operator is kept as a function
+of ``H``, so the rule is closed: differentiating it again never sees 1/(s_j - s_i).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Inexact
+
+from dqc_lite._types import Array, Bool, Float
+from dqc_lite.errors import InputError
+from dqc_lite.linalg._common import (
+    adjoint,
+    cluster_mask,
+    default_rtol,
+    eps_of,
+    matmul,
+    poison,
+    real_dtype,
+    symmetrize,
+)
+
+__all__ = ["PolarResult", "SVDResult", "pinv", "polar", "svd"]
+
+
+class SVDResult(NamedTuple):
+    """``a = (u * s) @ vh`` with s descending."""
+
+    u: Inexact[Array, "... m k"]
+    s: Float[Array, "... k"]
+    vh: Inexact[Array, "... k n"]
+
+
+class PolarResult(NamedTuple):
+    """``a = unitary @ positive`` (right) or ``positive @ unitary`` (left)."""
+
+    unitary: Inexact[Array, "... m n"]
+    positive: Inexact[Array, "..."]
+
+
+def svd(
+    a: Inexact[Array, "... m n"],
+    full_matrices: bool = False,
+    *,
+    degen_rtol: float | None = None,
+    rank_rtol: float | None = None,
+) -> SVDResult:
+    """Singular value decomposition; same arguments and order as ``jnp.linalg.svd``.
+
+    Contract: derivatives of every order, in both modes, are exact for functions that do not
+    depend on the basis chosen inside a cluster of equal singular values: u and v of a cluster of
+    non-zero values may turn by a common unitary matrix, those of the null cluster (together with
+    the complement of u or v) by any two. Examples: projectors on singular subspaces, ``u @ vh``
+    at full rank, best rank-k approximations, single vectors of simple singular values up to sign
+    or phase. Functions of the values alone are exact to first order inside a cluster.
+
+    Args:
+        a: matrices (..., m, n).
+        full_matrices: complete u and vh to square unitary matrices.
+        degen_rtol: neighbouring values closer than this times the largest form one cluster
+            (default: the square root of the machine epsilon).
+        rank_rtol: values below this times the largest form the null cluster
+            (default: ``max(m, n) * epsilon``).
+
+    Raises:
+        InputError: fewer than two axes.
+
+    Source:
+        The rule for distinct values: J. Townsend, "Differentiating the singular value
+        decomposition" (2016); here on blocks.
+    """
+    a = _as_matrix(a)
+    m, n = a.shape[-2:]
+    if min(m, n) == 0:
+        return SVDResult(*jnp.linalg.svd(a, full_matrices=full_matrices))
+    eps = eps_of(a.dtype)
+    degen = default_rtol(a.dtype) if degen_rtol is None else float(degen_rtol)
+    rank = max(m, n) * eps if rank_rtol is None else float(rank_rtol)
+    core = functools.partial(_svd, (bool(full_matrices), degen, rank))
+    if m >= n:
+        u, s, v = jnp.vectorize(core, signature="(m,n)->(m,p),(n),(n,n)")(a)
+        return SVDResult(u, s, adjoint(v))
+    v, s, u = jnp.vectorize(core, signature="(m,n)->(m,p),(n),(n,n)")(adjoint(a))
+    return SVDResult(u, s, adjoint(v))
+
+
+def polar(a: Inexact[Array, "... m n"], side: str = "right") -> PolarResult:
+    """Polar decomposition ``a = u p`` (right) or ``a = p u`` (left), as ``scipy.linalg.polar``.
+
+    Exact derivatives of every order at any (also repeated) non-zero singular values. Of a matrix
+    without full rank the unitary factor is not unique: values as SciPy's, derivatives NaN.
+
+    Raises:
+        InputError: ``side`` is neither "right" nor "left".
+    """
+    if side not in ("right", "left"):
+        raise InputError(f"side={side!r}; expected 'right' or 'left'.")
+    a = _as_matrix(a)
+    u, s, vh = svd(a)
+    bad = s[..., -1] <= max(a.shape[-2:]) * eps_of(a.dtype) * s[..., 0]
+    unitary = _poison_tangent(matmul(u, vh), bad)
+    # p = u^H a, and not v s v^H: s and v separately are outside the contract at repeated values
+    right = side == "right"
+    p = matmul(adjoint(unitary), a) if right else matmul(a, adjoint(unitary))
+    return PolarResult(unitary, symmetrize(p))
+
+
+def pinv(a: Inexact[Array, "... m n"], rtol: float | None = None) -> Inexact[Array, "... n m"]:
+    """Moore-Penrose inverse; derivatives of every order among matrices of the same rank.
+
+    Args:
+        a: matrices (..., m, n).
+        rtol: singular values below this times the largest are zero
+            (default ``max(m, n) * epsilon``).
+
+    A direction that changes the rank has no derivative; the rule returns the one of the part that
+    keeps it.
+
+    Source:
+        G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973).
+    """
+    a = _as_matrix(a)
+    rtol = max(a.shape[-2:]) * eps_of(a.dtype) if rtol is None else float(rtol)
+    return _pinv(rtol, a)
+
+
+def _as_matrix(a) -> Inexact[Array, "... m n"]:
+    a = jnp.asarray(a)
+    if a.ndim < 2:
+        raise InputError(f"a has shape {a.shape}; expected matrices (..., m, n).")
+    return a if jnp.issubdtype(a.dtype, jnp.inexact) else a.astype(jnp.result_type(float))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _svd(options, a):
+    """(u, s, v) of one matrix with m >= n; v, not its adjoint."""
+    u, s, vh = jnp.linalg.svd(a, full_matrices=options[0])
+    return u, s, adjoint(vh)
+
+
+@_svd.defjvp
+def _svd_jvp(options, primals, tangents):
+    (a,), (da,) = primals, tangents
+    u_full, s, v = _svd(options, a)
+    n = s.shape[0]
+    u = u_full[:, :n]
+    same, null = _clusters(s, *options[1:])
+    k = matmul(adjoint(u), da, v)
+    h = jnp.where(same, matmul(adjoint(u), a, v), 0.0)
+    x, y = _rotations(same, null, h, s, k)
+    image = matmul(da, v)
+    z = _outside(null, h, s, image - matmul(u, adjoint(u), image))
+    du = matmul(u, x) + z
+    extra = -matmul(u, adjoint(z), u_full[:, n:])  # keeps the completion orthogonal
+    return (u_full, s, v), (
+        jnp.concatenate([du, extra], axis=1),
+        jnp.diagonal(k).real.astype(s.dtype),
+        matmul(v, y),
+    )
+
+
+def _clusters(s, degen_rtol: float, rank_rtol: float):
+    """``same[i, j]`` and ``null[i]``; the null cluster holds only numerically zero values."""
+    s = jax.lax.stop_gradient(s)
+    null = s <= rank_rtol * s[0]
+    linked = cluster_mask(s[::-1], degen_rtol)[::-1, ::-1] & ~null[:, None] & ~null[None, :]
+    # a chain broken by the null values stays one cluster: they are the smallest
+    return linked | (null[:, None] & null[None, :]), null
+
+
+def _rotations(
+    same: Bool[Array, "n n"], null: Bool[Array, "n"], h: Inexact[Array, "n n"], s, k
+) -> tuple[Inexact[Array, "n n"], Inexact[Array, "n n"]]:
+    """The pair (X, Y) of the module text."""
+    si, sj = jax.lax.stop_gradient((s[:, None], s[None, :]))
+    zero = null[:, None] & null[None, :]
+    inside = same & ~zero
+
+    def select(off, within, nothing):
+        return jnp.where(same, jnp.where(zero, nothing, within), off)
+
+    def operator(pair):
+        x, y = pair
+        first = select(matmul(x, h) - matmul(h, y), matmul(x, h) + matmul(h, x), x)
+        ht = adjoint(h)
+        second = select(matmul(y, ht) - matmul(ht, x), x + y, y)
+        return first, second
+
+    # elementwise inverse of [[sj, -si], [-si, sj]] outside, [[si + sj, 0], [1, 1]] inside
+    gap = jnp.where(same, 1.0, (sj - si) * (sj + si))
+    total = jnp.where(inside, si + sj, 1.0)
+    one = jnp.ones_like(gap)
+    g11 = select(sj / gap, one / total, one)
+    g12 = select(si / gap, 0 * one, 0 * one)
+    g21 = select(si / gap, -one / total, 0 * one)
+    g22 = select(sj / gap, one, one)
+
+    def solve(_, rhs):
+        return g11 * rhs[0] + g12 * rhs[1], g21 * rhs[0] + g22 * rhs[1]
+
+    def transpose_solve(_, rhs):
+        return g11 * rhs[0] + g21 * rhs[1], g12 * rhs[0] + g22 * rhs[1]
+
+    rhs = select(k, 0.5 * (k - adjoint(k)), 0.0), select(adjoint(k), 0.0, 0.0)
+    return jax.lax.custom_linear_solve(operator, rhs, solve, transpose_solve)
+
+
+def _outside(null, h, s, image):
+    """Part of du orthogonal to u: ``Z H = (1 - u u^H) da v``, zero on the null cluster."""
+    keep = ~null[None, :]
+    h = jnp.where(null[:, None] & null[None, :], jnp.eye(h.shape[0], dtype=h.dtype), h)
+    scale = jax.lax.stop_gradient(jnp.where(null, 1.0, s))[None, :]
+
+    def solve(_, rhs):
+        return rhs / scale.astype(real_dtype(rhs.dtype))
+
+    rhs = jnp.where(keep, image, 0.0)
+    return jax.lax.custom_linear_solve(lambda z: matmul(z, h), rhs, solve, solve)
+
+
+@jax.custom_jvp
+def _poison_tangent(x, bad):
+    """x itself; its tangent times NaN where ``bad``."""
+    return x
+
+
+@_poison_tangent.defjvp
+def _poison_tangent_jvp(primals, tangents):
+    x, bad = primals
+    return _poison_tangent(x, bad), poison(tangents[0], bad)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _pinv(rtol, a):
+    u, s, vh = jnp.linalg.svd(a, full_matrices=False)
+    keep = s > rtol * jnp.max(s, axis=-1, keepdims=True, initial=0.0)
+    inverse = jnp.where(keep, 1.0 / jnp.where(keep, s, 1.0), 0.0)
+    return matmul(adjoint(vh) * inverse[..., None, :].astype(vh.dtype), adjoint(u))
+
+
+@_pinv.defjvp
+def _pinv_jvp(rtol, primals, tangents):
+    (a,), (da,) = primals, tangents
+    p = _pinv(rtol, a)
+    ph, dh = adjoint(p), adjoint(da)
+    left = matmul(p, ph, dh)
+    right = matmul(dh, ph, p)
+    tangent = -matmul(p, da, p) + left - matmul(left, a, p) + right - matmul(p, a, right)
+    return p, tangent

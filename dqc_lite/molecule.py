@@ -1,0 +1,221 @@
+"""The molecule: a frozen pytree of positions, charges and basis over static data."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dqc_lite._types import Array, Float
+from dqc_lite.basis import Basis, Layout, Orbitals, orbitals
+from dqc_lite.errors import ChargeSpinError, PrecisionError, SpinError
+from dqc_lite.geometry import (
+    check_geometry,
+    element_of,
+    is_integer,
+    length_factor,
+    parse_atoms,
+    parse_xyz,
+    read_xyz,
+)
+
+if TYPE_CHECKING:
+    import ase
+    import pyscf.gto
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["positions", "charges", "basis"],
+    meta_fields=["charge", "spin"],
+)
+@dataclasses.dataclass(frozen=True)
+class Molecule:
+    """Nuclei, basis and electron count. Differentiable leaves:
+
+    Attributes:
+        positions: (atom, 3) in bohr.
+        charges: (atom,) nuclear charges in e; without the core of an effective core potential,
+            0 for ghost atoms. They enter the Hamiltonian, the electron count stays as built.
+        basis: exponents and coefficients, see `dqc_lite.basis.Basis`.
+        charge: total charge in e (static).
+        spin: 2S, the number of unpaired electrons (static).
+    """
+
+    positions: Float[Array, "atom 3"]
+    charges: Float[Array, " atom"]
+    basis: Basis
+    charge: int
+    spin: int
+
+    @classmethod
+    def from_atoms(
+        cls,
+        atoms: str | Sequence,
+        basis: Any = "def2-svp",
+        *,
+        charge: int = 0,
+        spin: int = 0,
+        unit: str = "angstrom",
+        ecp: Any = None,
+        cart: bool = False,
+    ) -> Molecule:
+        """Molecule from ``"O 0 0 0; H 0 0.757 0.587"`` or ``[("O", (0, 0, 0)), ...]``.
+
+        Args:
+            atoms: text (atoms separated by ';' or newlines) or a sequence; 'ghost-H' puts basis
+                functions without a nucleus.
+            basis: name, or a dict from element to name or to PySCF's list format, or NWChem text.
+            charge: total charge in e.
+            spin: 2S, the number of unpaired electrons.
+            unit: 'angstrom' or 'bohr' of the coordinates.
+            ecp: name, or dict from element to name, of effective core potentials.
+            cart: Cartesian instead of spherical functions.
+
+        Raises:
+            GeometryError, UnknownElementError, BasisError, ECPError, SpinError, ChargeSpinError,
+            InputError.
+        """
+        from dqc_lite.interop import pyscf as interop
+
+        rows = parse_atoms(atoms)
+        symbols = [symbol for symbol, _ in rows]
+        xyz = np.array([xyz for _, xyz in rows], float).reshape(-1, 3) * length_factor(unit)
+        check_geometry(symbols, xyz)
+        _check_charge(charge, spin)
+        mole = interop.build_mole(symbols, xyz, basis, ecp=ecp, cart=cart)
+        return cls._from_parts(*interop.parts(mole), charge=int(charge), spin=int(spin))
+
+    @classmethod
+    def from_xyz(cls, source: str | os.PathLike, basis: Any = "def2-svp", **options: Any) -> Molecule:
+        """Molecule from an xyz file or xyz text (angstrom); options as in `from_atoms`."""
+        return cls.from_atoms(parse_xyz(read_xyz(source)), basis, unit="angstrom", **options)
+
+    @classmethod
+    def from_pyscf(cls, mole: pyscf.gto.Mole) -> Molecule:
+        """Molecule from a built PySCF `Mole`, with its basis, ECP, charge and spin."""
+        from dqc_lite.interop import pyscf as interop
+
+        layout, positions, charges, exponents, coefficients = interop.parts(mole)
+        check_geometry(layout.symbols, positions)
+        return cls._from_parts(
+            layout, positions, charges, exponents, coefficients,
+            charge=int(mole.charge), spin=abs(int(mole.spin)),
+        )  # fmt: skip
+
+    @classmethod
+    def from_ase(cls, atoms: ase.Atoms, basis: Any = "def2-svp", **options: Any) -> Molecule:
+        """Molecule from ASE `Atoms`; spin from its initial magnetic moments unless given."""
+        from dqc_lite.interop.ase import atoms_and_spin
+
+        rows, spin = atoms_and_spin(atoms)
+        options.setdefault("spin", spin)
+        return cls.from_atoms(rows, basis, unit="angstrom", **options)
+
+    @classmethod
+    def _from_parts(
+        cls,
+        layout: Layout,
+        positions: np.ndarray,
+        charges: np.ndarray,
+        exponents: np.ndarray,
+        coefficients: np.ndarray,
+        *,
+        charge: int,
+        spin: int,
+    ) -> Molecule:
+        require_x64()
+        _check_electrons(round(float(charges.sum())) - charge, charge, spin)
+        basis = Basis(jnp.asarray(exponents), jnp.asarray(coefficients), layout)
+        return cls(jnp.asarray(positions), jnp.asarray(charges), basis, charge, spin)
+
+    def with_positions(self, positions: Float[Array, "atom 3"]) -> Molecule:
+        """A copy with nuclei and basis functions at `positions` (bohr)."""
+        return dataclasses.replace(self, positions=jnp.asarray(positions))
+
+    @property
+    def layout(self) -> Layout:
+        return self.basis.layout
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Element symbols, 'GHOST-' before those without a nucleus."""
+        return self.layout.symbols
+
+    @property
+    def natm(self) -> int:
+        return self.layout.natm
+
+    @property
+    def nao(self) -> int:
+        return self.layout.nao
+
+    @functools.cached_property
+    def nelectron(self) -> int:
+        """Number of electrons outside effective cores."""
+        numbers, core = self.layout.numbers, self.layout.core_electrons
+        return sum(n - c for n, c in zip(numbers, core, strict=True)) - self.charge
+
+    @property
+    def nelec(self) -> tuple[int, int]:
+        """Numbers of alpha and beta electrons."""
+        return (self.nelectron + self.spin) // 2, (self.nelectron - self.spin) // 2
+
+    def orbitals(self) -> Orbitals:
+        """The normalized basis functions on their centres."""
+        return orbitals(self.positions, self.basis)
+
+    def __repr__(self) -> str:
+        counts: dict[str, int] = {}
+        for symbol in self.symbols:
+            name = symbol if symbol == element_of(symbol) else f"({element_of(symbol)} ghost)"
+            counts[name] = counts.get(name, 0) + 1
+        formula = "".join(f"{s}{n if n > 1 else ''}" for s, n in sorted(counts.items()))
+        return (
+            f"Molecule({formula}, basis={self.layout.name!r}, nao={self.nao}, "
+            f"charge={self.charge}, spin={self.spin})"
+        )
+
+
+def require_x64() -> None:
+    """Raise `PrecisionError` unless JAX runs in double precision."""
+    if jnp.zeros(0).dtype != jnp.float64:
+        raise PrecisionError(
+            "double precision is off: hartree energies need jax_enable_x64. Call "
+            "dqc_lite.enable_x64() (or jax.config.update('jax_enable_x64', True)) before the first "
+            "array is made."
+        )
+
+
+def enable_x64() -> None:
+    """Switch JAX to double precision for this process."""
+    jax.config.update("jax_enable_x64", True)
+
+
+def _check_charge(charge: Any, spin: Any) -> None:
+    if not is_integer(charge):
+        raise ChargeSpinError(f"charge = {charge!r} must be a whole number of e.")
+    if not is_integer(spin) or int(spin) < 0:
+        raise SpinError(f"spin = {spin!r} must be 2S, a whole number of unpaired electrons >= 0.")
+
+
+def _check_electrons(nelectron: int, charge: int, spin: int) -> None:
+    if nelectron < 0:
+        raise ChargeSpinError(
+            f"charge = {charge} removes more electrons than the nuclei have "
+            f"({nelectron + charge}); lower it."
+        )
+    if spin > nelectron:
+        raise ChargeSpinError(f"spin = {spin} unpaired electrons exceed the {nelectron} electrons.")
+    if (nelectron - spin) % 2:
+        raise SpinError(
+            f"spin = {spin} (2S, the number of unpaired electrons) does not fit {nelectron} "
+            f"electrons: use spin = {spin + 1 if spin + 1 <= nelectron else spin - 1} "
+            "or change the charge."
+        )

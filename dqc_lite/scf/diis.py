@@ -1,0 +1,97 @@
+"""Direct inversion in the iterative subspace (Pulay, J. Comput. Chem. 3, 556 (1982))."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from dqc_lite._types import Array, Float, Int
+from dqc_lite.errors import InputError
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[],
+    meta_fields=["max_cycle", "energy_tol", "gradient_tol", "space", "damping"],
+)
+@dataclasses.dataclass(frozen=True)
+class DIIS:
+    """Commutator DIIS.
+
+    Attributes:
+        max_cycle: Fock builds at most.
+        energy_tol: converged when the energy changes by less, hartree.
+        gradient_tol: ... and the norm of the orbital gradient is less.
+        space: number of Fock matrices kept.
+        damping: share of the previous Fock matrix mixed in while the gradient is above 0.1.
+    """
+
+    max_cycle: int = 100
+    energy_tol: float = 1e-10
+    gradient_tol: float = 3e-8
+    space: int = 8
+    damping: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.max_cycle >= 1 or not self.space >= 1:
+            raise InputError(
+                f"max_cycle = {self.max_cycle}, space = {self.space}: both must be at least 1."
+            )
+        if not (self.energy_tol > 0 and self.gradient_tol > 0):
+            raise InputError(
+                f"energy_tol = {self.energy_tol}, gradient_tol = {self.gradient_tol}: "
+                "tolerances must be positive."
+            )
+        if not 0 <= self.damping < 1:
+            raise InputError(f"damping = {self.damping} must lie in [0, 1).")
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["focks", "errors", "gram", "count"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class History:
+    """The last Fock matrices and error vectors, a ring buffer, with the products of the errors."""
+
+    focks: Float[Array, "space set ao ao"]
+    errors: Float[Array, "space set mo mo"]
+    gram: Float[Array, "space space"]
+    count: Int[Array, ""]
+
+    @classmethod
+    def empty(cls, space: int, fock: Float[Array, "set ao ao"]) -> History:
+        zeros = jnp.zeros((space, *fock.shape))
+        return cls(zeros, zeros, jnp.zeros((space, space)), jnp.zeros((), int))
+
+    def push(self, fock: Float[Array, "set ao ao"], error: Float[Array, "set mo mo"]) -> History:
+        """Overwrite the oldest entry."""
+        slot = self.count % len(self.gram)
+        errors = self.errors.at[slot].set(error)
+        row = jnp.tensordot(errors, error, 3)
+        gram = self.gram.at[slot].set(row).at[:, slot].set(row)
+        return History(self.focks.at[slot].set(fock), errors, gram, self.count + 1)
+
+    def extrapolate(self) -> Float[Array, "set ao ao"]:
+        """The combination of Fock matrices, weights summing to 1, of the smallest error."""
+        return jnp.tensordot(self._weights(), self.focks, 1)
+
+    def _weights(self) -> Float[Array, " space"]:
+        n = len(self.gram)
+        used = jnp.arange(n) < self.count
+        # errors scaled to unit length keep the system well conditioned over many decades
+        norm = jnp.sqrt(jnp.where(used, jnp.diagonal(self.gram), 1.0))
+        inverse = jnp.where(used & (norm > 0), 1.0 / jnp.where(norm > 0, norm, 1.0), 0.0)
+        scaled = self.gram * inverse[:, None] * inverse + jnp.diag(jnp.where(inverse > 0, 0.0, 1.0))
+        eigenvalues, vectors = jnp.linalg.eigh(scaled)
+        safe = eigenvalues > 1e-14 * eigenvalues[-1]
+        inverted = jnp.where(safe, 1.0 / jnp.where(safe, eigenvalues, 1.0), 0.0)
+        weights = inverse * (vectors @ (inverted * (vectors.T @ inverse)))
+        latest = jax.nn.one_hot((self.count - 1) % n, n, dtype=weights.dtype)
+        total = weights.sum()
+        # an exactly converged entry (zero error) leaves nothing to extrapolate
+        return jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), latest)

@@ -1,0 +1,96 @@
+"""Kinds of reference determinants: what orbitals mean for the density and the effective Fock matrix.
+
+Orbitals carry a leading axis of orbital sets: one for restricted and restricted open-shell, two
+for unrestricted determinants. Densities carry a leading spin axis: one for restricted, else two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from dqc_lite._types import Array, Float
+from dqc_lite.density import Density
+
+Kind = Literal["restricted", "unrestricted", "restricted open-shell"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A determinant of `nalpha` and `nbeta` electrons with orbitals filled from below (static)."""
+
+    kind: Kind
+    nalpha: int
+    nbeta: int
+
+    @property
+    def nset(self) -> int:
+        """Number of orbital sets."""
+        return 2 if self.kind == "unrestricted" else 1
+
+    @property
+    def nspin(self) -> int:
+        """Number of density channels."""
+        return 1 if self.kind == "restricted" else 2
+
+    @property
+    def nocc(self) -> int:
+        """Columns of the occupied factor; at least one, empty if there are no electrons."""
+        return max(self.nalpha, 1)
+
+    def occupations(self, nmo: int) -> np.ndarray:
+        """(set, mo) electrons in each orbital, from below."""
+        index = np.arange(nmo)
+        alpha, beta = (index < self.nalpha).astype(float), (index < self.nbeta).astype(float)
+        return np.stack([alpha, beta]) if self.nset == 2 else (alpha + beta)[None]
+
+    def density(self, mo_coeff: Float[Array, "set ao mo"]) -> Density:
+        """Density of orbitals filled from below."""
+        occupied = mo_coeff[:, :, : self.nocc]
+        index = np.arange(self.nocc)
+        alpha, beta = (index < self.nalpha).astype(float), (index < self.nbeta).astype(float)
+        if self.kind == "restricted":
+            return Density.from_factor(occupied * np.sqrt(alpha + beta))
+        return Density.from_factor(occupied * np.stack([alpha, beta])[:, None, :])
+
+    def from_total(self, factor: Float[Array, "ao any"]) -> Density:
+        """Density of a guess, its electrons shared evenly between the spins."""
+        scale = np.sqrt(1.0 / self.nspin)
+        return Density.from_factor(jnp.stack([scale * factor] * self.nspin))
+
+    def effective_fock(
+        self, fock: Float[Array, "spin ao ao"], density: Density, overlap: Float[Array, "ao ao"]
+    ) -> Float[Array, "set ao ao"]:
+        """The matrix whose eigenvectors are the orbitals.
+
+        Restricted open-shell: Roothaan's one-matrix form, the average of the alpha and beta Fock
+        matrices with the closed-open block from beta and the open-virtual block from alpha
+        (Roothaan, Rev. Mod. Phys. 32, 179 (1960); Guest and Saunders, Mol. Phys. 28, 819 (1974)).
+        """
+        if self.kind != "restricted open-shell":
+            return fock
+        alpha, beta = fock
+        mean = 0.5 * (alpha + beta)
+        closed = density.matrix[1] @ overlap
+        opened = density.matrix[0] @ overlap - closed
+        virtual = jnp.eye(len(overlap)) - closed - opened
+        blocks = closed.T @ mean @ closed + opened.T @ mean @ opened + virtual.T @ mean @ virtual
+        half = 0.5 * blocks + opened.T @ beta @ closed + opened.T @ alpha @ virtual
+        half += virtual.T @ mean @ closed
+        return (half + half.T)[None]
+
+    def commuting_density(self, density: Density) -> Float[Array, "set ao ao"]:
+        """The density that commutes with the effective Fock matrix at convergence."""
+        if self.kind == "restricted open-shell":
+            return density.total[None]
+        return density.matrix
+
+    def energy_weighted(
+        self, fock: Float[Array, "spin ao ao"], density: Density
+    ) -> Float[Array, "ao ao"]:
+        """W = sum_s P_s F_s P_s (half of it for a doubly occupied closed shell), hartree."""
+        weighted = jnp.einsum("smn,snl,slk->mk", density.matrix, fock, density.matrix)
+        return weighted * density.exchange_weight

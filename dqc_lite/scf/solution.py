@@ -1,0 +1,69 @@
+"""What an SCF calculation returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+
+from dqc_lite._types import Array, Bool, Float, Int
+
+_CERTIFICATE = ("energy_change", "orbital_gradient", "gap", "kept_orbitals")
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=list(_CERTIFICATE), meta_fields=[]
+)
+@dataclasses.dataclass(frozen=True)
+class Certificate:
+    """How good a solution is, as data.
+
+    Attributes:
+        energy_change: of the last cycle, hartree.
+        orbital_gradient: norm of the occupied-virtual Fock matrix, hartree.
+        gap: lowest virtual minus highest occupied orbital energy over the spins, hartree;
+            inf without virtual or occupied orbitals.
+        kept_orbitals: number of orbitals left after removing linear dependence.
+    """
+
+    energy_change: Float[Array, ""]
+    orbital_gradient: Float[Array, ""]
+    gap: Float[Array, ""]
+    kept_orbitals: Int[Array, ""]
+
+
+_SOLUTION = (
+    "energy", "energies", "converged", "iterations", "density_matrix", "mo_energy", "mo_coeff",
+    "mo_occ", "history", "certificate",
+)  # fmt: skip
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=list(_SOLUTION), meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """A self-consistent solution.
+
+    Attributes:
+        energy: total energy, hartree.
+        energies: its components, hartree.
+        converged: whether both tolerances of the solver were met.
+        iterations: number of cycles (diagonalizations).
+        density_matrix: (spin, ao, ao); one channel for restricted determinants.
+        mo_energy: (set, mo) hartree, ascending within equal occupation; two sets if unrestricted.
+        mo_coeff: (set, ao, mo). Columns beyond `certificate.kept_orbitals` are zero.
+        mo_occ: (set, mo) electrons.
+        history: (cycle, 3) energy, its change, gradient norm of each cycle; NaN beyond the last.
+        certificate: residuals and gap.
+    """
+
+    energy: Float[Array, ""]
+    energies: dict[str, Array]
+    converged: Bool[Array, ""]
+    iterations: Int[Array, ""]
+    density_matrix: Float[Array, "spin ao ao"]
+    mo_energy: Float[Array, "set mo"]
+    mo_coeff: Float[Array, "set ao mo"]
+    mo_occ: Float[Array, "set mo"]
+    history: Float[Array, "cycle 3"]
+    certificate: Certificate

@@ -1,0 +1,43 @@
+"""The sum of the energy terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from dqc_lite._types import Array, Float
+from dqc_lite.basis import Orbitals
+from dqc_lite.density import Density
+from dqc_lite.molecule import Molecule
+from dqc_lite.terms._pytree import term
+
+
+@term
+class Hamiltonian:
+    """The energy as a sum of terms, with the interface of one."""
+
+    terms: tuple
+
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Any, ...]:
+        """Integrals of every term."""
+        return tuple(t.prepare(mol, orbitals) for t in self.terms)
+
+    def evaluate(
+        self, integrals: tuple, density: Density
+    ) -> tuple[dict[str, Array], Float[Array, "spin ao ao"]]:
+        """Named energies (hartree) and the Fock matrix."""
+        energies: dict[str, Array] = {}
+        fock = jnp.zeros_like(density.matrix)
+        for t, i in zip(self.terms, integrals, strict=True):
+            part, matrix = t.evaluate(i, density)
+            energies |= part
+            fock += matrix
+        return energies, fock
+
+    def differential(
+        self, mol: Molecule, orbitals: Orbitals, integrals: tuple, density: Density
+    ) -> Float[Array, ""]:
+        """Zero, with the derivative of the energy at fixed density matrix."""
+        parts = zip(self.terms, integrals, strict=True)
+        return sum(t.differential(mol, orbitals, i, density) for t, i in parts)

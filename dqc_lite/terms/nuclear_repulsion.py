@@ -1,0 +1,41 @@
+"""Coulomb repulsion of the nuclei, ``sum_{A<B} Z_A Z_B / R_AB``."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from dqc_lite._types import Array, Float
+from dqc_lite.basis import Orbitals
+from dqc_lite.density import Density
+from dqc_lite.molecule import Molecule
+from dqc_lite.terms._pytree import term, without_value
+
+
+@jax.jit
+def nuclear_repulsion(
+    positions: Float[Array, "atom 3"], charges: Float[Array, " atom"]
+) -> Float[Array, ""]:
+    """Repulsion energy in hartree of point charges (e) at positions (bohr)."""
+    n = len(charges)
+    difference = positions[:, None] - positions[None]
+    # 1 on the diagonal: a distance of zero has no derivative
+    distance = jnp.sqrt((difference**2).sum(-1) + jnp.eye(n))
+    products = charges[:, None] * charges * (1.0 - jnp.eye(n))
+    return 0.5 * (products / distance).sum()
+
+
+@term
+class NuclearRepulsion:
+    """E = sum_{A<B} Z_A Z_B / R_AB."""
+
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
+        return nuclear_repulsion(mol.positions, mol.charges)
+
+    def evaluate(self, energy: Array, density: Density) -> tuple[dict[str, Array], Array]:
+        return {"nuclear_repulsion": energy}, jnp.zeros((1, 1, 1))
+
+    def differential(
+        self, mol: Molecule, orbitals: Orbitals, energy: Array, density: Density
+    ) -> Array:
+        return without_value(nuclear_repulsion(mol.positions, mol.charges))

@@ -1,0 +1,58 @@
+"""One-electron terms: kinetic energy, nuclear attraction, effective core potentials."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from dqc_lite._types import Array
+from dqc_lite.basis import Orbitals
+from dqc_lite.density import Density
+from dqc_lite.integrals import differentials, operators
+from dqc_lite.molecule import Molecule
+from dqc_lite.terms._pytree import term
+
+
+def _expectation(name: str, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
+    return {name: jnp.vdot(h, density.total)}, h[None]
+
+
+@term
+class Kinetic:
+    """E = tr(P T), T_mn = <m|-1/2 nabla^2|n>."""
+
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
+        return operators.kinetic(orbitals)
+
+    def evaluate(self, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
+        return _expectation("kinetic", h, density)
+
+    def differential(self, mol: Molecule, orbitals: Orbitals, h: Array, density: Density) -> Array:
+        return differentials.kinetic(orbitals, density.total)
+
+
+@term
+class NuclearAttraction:
+    """E = tr(P V), V_mn = -sum_A Z_A <m|1/r_A|n>."""
+
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
+        return operators.nuclear(orbitals, mol.charges)
+
+    def evaluate(self, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
+        return _expectation("nuclear_attraction", h, density)
+
+    def differential(self, mol: Molecule, orbitals: Orbitals, h: Array, density: Density) -> Array:
+        return differentials.nuclear(orbitals, mol.charges, density.total)
+
+
+@term
+class CorePotential:
+    """E = tr(P V_ECP), scalar effective core potentials."""
+
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
+        return operators.ecp(orbitals)
+
+    def evaluate(self, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
+        return _expectation("core_potential", h, density)
+
+    def differential(self, mol: Molecule, orbitals: Orbitals, h: Array, density: Density) -> Array:
+        return differentials.ecp(orbitals, density.total)

@@ -1,0 +1,12 @@
+"""Physical constants and unit conversions (CODATA 2018, as in PySCF; internal units are atomic)."""
+
+BOHR_IN_ANGSTROM = 0.52917721092
+"""1 bohr in angstrom: PySCF's value (CODATA 2010), so that the same xyz file means the same geometry."""
+
+ANGSTROM_IN_BOHR = 1.0 / BOHR_IN_ANGSTROM
+
+HARTREE_IN_EV = 27.211386245988
+"""1 hartree in electronvolt (CODATA 2018)."""
+
+AU_IN_DEBYE = 2.541746473
+"""1 atomic unit of dipole moment (e bohr) in debye (CODATA 2018)."""
