@@ -27,6 +27,7 @@ from dqc_lite.molecule import Molecule, require_x64
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.diis import DIIS
 from dqc_lite.scf.loop import SCFState, scf
+from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.solution import Certificate, Solution
 
 
@@ -229,6 +230,51 @@ def energy_and_forces(
     function = jax.value_and_grad(lambda r: energy(mol.with_positions(r), method, **options))
     value, gradient = function(mol.positions)
     return value, -gradient
+
+
+def solve_with_forces(
+    mol: Molecule,
+    method: HF | None = None,
+    *,
+    solver: DIIS | None = None,
+    guess: str = "minao",
+    electric_field: Any = None,
+    throw: bool = True,
+) -> tuple[Solution, Float[Array, "atom 3"]]:
+    """The solution and its forces in hartree/bohr, (atom, 3), from one self-consistent field.
+
+    Arguments and errors as in `solve`; forces are NaN where the SCF did not converge.
+    """
+    method = HF() if method is None else method
+    problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
+    integrals, state = _self_consistent(problem)
+    if throw:
+        _require_convergence(_status(state))
+    _warn_linear_dependence(state, mol)
+
+    def differential(positions: Array) -> Array:
+        moved = dataclasses.replace(problem, mol=mol.with_positions(positions))
+        return _stationary_differential(moved, integrals, state)
+
+    gradient = jax.grad(differential)(mol.positions)
+    solution = _solution(state, method.reference(mol), mol)
+    return solution, jnp.where(state.converged, -gradient, jnp.nan)
+
+
+def _solution(state: SCFState, reference: Reference, mol: Molecule) -> Solution:
+    occupations = jnp.asarray(reference.occupations(mol.nao))
+    certificate = Certificate(
+        energy_change=state.delta_energy,
+        orbital_gradient=state.gradient,
+        gap=_gap(state.mo_energy, occupations, state.kept),
+        kept_orbitals=state.kept,
+    )
+    return Solution(
+        energy=state.energy, energies=state.energies, converged=state.converged,
+        iterations=state.iterations, density_matrix=state.density.matrix,
+        mo_energy=state.mo_energy, mo_coeff=state.mo_coeff, mo_occ=occupations,
+        history=state.history, certificate=certificate,
+    )  # fmt: skip
 
 
 def _require_convergence(state: Status) -> None:

@@ -8,3 +8,25 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+_COMPILATIONS: list[str] = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: _COMPILATIONS.append(event) if "backend_compile" in event else None
+)
+
+
+@pytest.fixture
+def compilations() -> Callable[[], contextlib.AbstractContextManager[Callable[[], int]]]:
+    """``with compilations() as count: ...; count()``: XLA compilations since the block began."""
+
+    @contextlib.contextmanager
+    def counting() -> Iterator[Callable[[], int]]:
+        start = len(_COMPILATIONS)
+        yield lambda: len(_COMPILATIONS) - start
+
+    return counting

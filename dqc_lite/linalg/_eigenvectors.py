@@ -52,22 +52,43 @@ def _eigenvectors_jvp(check, primals, tangents):
     return vectors, matmul(vectors, _rotation(a, tangents[0], vectors, w, same, check))
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
-def eigenpairs(a, w, v, same, check):
-    """``(w, v)`` as functions of ``a``; arguments as for :func:`eigenvectors`."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(5,))
+def eigenpairs(a, w, v, same, level, check):
+    """``(w, v)`` as functions of ``a``; arguments as for :func:`eigenvectors`.
+
+    ``level``: finer partition of declared blocks, by which eigenvalues are differentiated;
+    None where it is ``same``.
+    """
     return w, v
 
 
 @eigenpairs.defjvp
 def _eigenpairs_jvp(check, primals, tangents):
-    a, w, v, same = primals
-    values, vectors = eigenpairs(a, w, v, same, check)
+    a, w, v, same, level = primals
+    values, vectors = eigenpairs(a, w, v, same, level, check)
     k = matmul(adjoint(vectors), tangents[0], vectors)
-    dw = jnp.real(jnp.diagonal(k, axis1=-2, axis2=-1))
+    own = k if level is None else _turn_to_eigenbasis(a, k, vectors, w, same, level)
+    dw = jnp.real(jnp.diagonal(own, axis1=-2, axis2=-1))
     if check:
         dw = _inspected(dw, same)
     omega = _solve_rotation(a, k, vectors, w, same, check)
     return (values, vectors), (dw, matmul(vectors, omega))
+
+
+def _turn_to_eigenbasis(a, k, vectors, w, same, level):
+    """R^H k R, R the eigenvectors of the block matrix of ``a``.
+
+    R is 1 where the rule is evaluated but has derivatives. Posed as the linear equation
+    R y R^H = k, it costs nothing at first order.
+    """
+    h = jnp.where(same, matmul(adjoint(vectors), a, vectors), 0)
+    eye = jnp.broadcast_to(jnp.eye(w.shape[-1], dtype=vectors.dtype), vectors.shape)
+    r = eigenvectors(h, w, eye, level | ~same, False)
+
+    def identity(_, rhs):
+        return rhs
+
+    return jax.lax.custom_linear_solve(lambda y: matmul(r, y, adjoint(r)), k, identity, identity)
 
 
 def _rotation(a, da, vectors, w, same, check):

@@ -115,7 +115,7 @@ def _frechet_jvp(primals, tangents, *, fn, n_consts):
     if not is_zero(tangents[0]):
         out = out + _frechet_p.bind(*primals, tangents[0], fn=fn, n_consts=n_consts)
     for i, tangent in enumerate(tangents[3:]):
-        if is_zero(tangent):
+        if is_zero(tangent) or (i < n_consts and fn.tangent(i) is None):
             continue
         if i < n_consts:
             out = out + _constant_tangent(_frechet_p, fn, a, w, v, rest, i, tangent, n_consts)
@@ -133,7 +133,7 @@ def _trace_jvp(primals, tangents, *, fn, n_consts):
         slope = _frechet_p.bind(*primals, fn=fn.derivative(), n_consts=n_consts)
         out = out + jnp.sum(jnp.swapaxes(slope, -1, -2) * tangents[0], (-2, -1)).astype(out.dtype)
     for i, tangent in enumerate(tangents[3:]):
-        if not is_zero(tangent):
+        if not is_zero(tangent) and fn.tangent(i) is not None:
             out = out + _constant_tangent(_trace_p, fn, a, w, v, consts, i, tangent, n_consts)
     return value, out
 

@@ -22,7 +22,7 @@ from dqc_lite.linalg._common import (
     raw_eigh,
     symmetrize,
 )
-from dqc_lite.linalg._eigenvectors import eigenpairs, eigenvectors
+from dqc_lite.linalg._eigenvectors import eigenpairs
 
 __all__ = ["EighResult", "eigh", "eigvalsh"]
 
@@ -86,10 +86,8 @@ def eigh(
         same = jnp.broadcast_to(block_mask(check_sizes(blocks, a.shape[-1])), level.shape)
     if check:
         v = matmul(v, random_gauge(level & same, v.dtype))
-    if blocks is None or check:
-        w, v = eigenpairs(reduced, w, v, same, check)
-    else:  # vectors follow the declared blocks, eigenvalues their own levels
-        (w, _), v = eigenpairs(reduced, w, v, level, False), eigenvectors(reduced, w, v, same, False)
+    finer = None if blocks is None or check else level & same
+    w, v = eigenpairs(reduced, w, v, same, finer, check)
     return EighResult(w, back_transform(factor, v))
 
 

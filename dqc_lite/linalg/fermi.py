@@ -12,6 +12,7 @@ terms are of order one.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -27,7 +28,7 @@ from dqc_lite.linalg.scalar_functions import Entropy, Fermi, ScaledFermi
 __all__ = ["FermiResult", "fermi_density_matrix"]
 
 _EDGE = 60.0  # |x| at which occupations count as 0 or 1 when looking for mu
-_LARGEST_EXPONENT = {4: 80.0, 8: 600.0}  # by size of the real type, in bytes
+_LARGEST_EXPONENT = {4: 80.0, 8: 700.0}  # by size of the real type, in bytes
 
 
 class FermiResult(NamedTuple):
@@ -100,9 +101,8 @@ def _chemical_potential(a, w, v, nelec, temperature):
     valid = (nelec >= 0) & (nelec <= w.shape[-1]) & (temperature > 0)
     guess = guess * jnp.where(valid, 1.0, jnp.nan).astype(guess.dtype)
     x = (w - guess) / stop(temperature)
-    m = _exponent(x)
-    below = jnp.sum(x < 0).astype(nelec.dtype)
-    filling = jnp.exp(m) * (nelec - below)
+    m = jnp.min(jnp.abs(x))
+    filling = _scaled_filling(x, m, nelec)
 
     def residual(mu):
         scaled, values = _scaled(a, w, mu, temperature)
@@ -114,8 +114,11 @@ def _chemical_potential(a, w, v, nelec, temperature):
     return jax.lax.custom_root(residual, guess, lambda _, x0: x0, tangent_solve)
 
 
-def _exponent(x):
-    return jnp.minimum(jnp.min(jnp.abs(x)), _LARGEST_EXPONENT[x.dtype.itemsize])
+def _scaled_filling(x, m, nelec):
+    """e^m (nelec - number of x below 0); in two factors, so that 0 stays 0 when e^m overflows."""
+    cap = _LARGEST_EXPONENT[x.dtype.itemsize]
+    missing = nelec - jnp.sum(x < 0)
+    return missing * jnp.exp(jnp.minimum(m, cap)) * jnp.exp(jnp.clip(m - cap, 0, cap))
 
 
 def _bisect(w, nelec, temperature):
@@ -124,9 +127,8 @@ def _bisect(w, nelec, temperature):
 
     def excess(mu):
         x = (w - mu) / temperature
-        m = _exponent(x)
-        number = ScaledFermi().derivatives(x, 0, m)[0].sum()
-        return number - jnp.exp(m) * (nelec - jnp.sum(x < 0))
+        m = jnp.min(jnp.abs(x))
+        return ScaledFermi().derivatives(x, 0, m)[0].sum() - _scaled_filling(x, m, nelec)
 
     def halve(_, ends):
         lo, hi = ends
@@ -134,6 +136,6 @@ def _bisect(w, nelec, temperature):
         above = excess(middle) > 0
         return jnp.where(above, lo, middle), jnp.where(above, middle, hi)
 
-    steps = 4 - 2 * int(jnp.log2(eps_of(w.dtype)))
+    steps = 4 - 2 * int(math.log2(eps_of(w.dtype)))
     lo, hi = jax.lax.fori_loop(0, steps, halve, (low, high))
     return lo + (hi - lo) / 2

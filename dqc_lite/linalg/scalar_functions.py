@@ -54,6 +54,10 @@ class ScalarFunction:
         """f' as a scalar function of the same constants."""
         return Derivative(self)
 
+    def tangent(self, index: int) -> ScalarFunction | None:
+        """df/dtheta . dtheta for constant ``index``; None where the result ignores it."""
+        return None
+
 
 @dataclasses.dataclass(frozen=True)
 class Exp(ScalarFunction):

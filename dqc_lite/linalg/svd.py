@@ -49,7 +49,7 @@ class PolarResult(NamedTuple):
     """``a = unitary @ positive`` (right) or ``positive @ unitary`` (left)."""
 
     unitary: Inexact[Array, "... m n"]
-    positive: Inexact[Array, "..."]
+    positive: Inexact[Array, ...]
 
 
 def svd(
@@ -183,7 +183,7 @@ def _clusters(s, degen_rtol: float, rank_rtol: float):
 
 
 def _rotations(
-    same: Bool[Array, "n n"], null: Bool[Array, "n"], h: Inexact[Array, "n n"], s, k
+    same: Bool[Array, "n n"], null: Bool[Array, n], h: Inexact[Array, "n n"], s, k
 ) -> tuple[Inexact[Array, "n n"], Inexact[Array, "n n"]]:
     """The pair (X, Y) of the module text."""
     si, sj = jax.lax.stop_gradient((s[:, None], s[None, :]))

@@ -31,7 +31,7 @@ class DIIS:
 
     max_cycle: int = 100
     energy_tol: float = 1e-10
-    gradient_tol: float = 3e-8
+    gradient_tol: float = 1e-8
     space: int = 8
     damping: float = 0.0
 

@@ -1,0 +1,50 @@
+"""From arguments to an exit code.
+
+Exit codes: 0 done; 1 the calculation failed (SCF not converged, gradients not confirmed); 2 bad
+input; 130 interrupted. Every error of the package is one line on stderr, never a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from dqc_lite.cli.arguments import parse
+from dqc_lite.errors import DqcLiteError, NonFiniteError, ResponseError, SCFNotConvergedError
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_FAILURES = (SCFNotConvergedError, NonFiniteError, ResponseError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code; usage errors and ``--help`` leave by SystemExit."""
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            command = importlib.import_module(f"dqc_lite.cli.{options.command.replace('-', '_')}")
+            code = command.run(options)
+        sys.stdout.flush()
+        return code
+    except DqcLiteError as error:
+        _complain(error)
+        return FAILED if isinstance(error, _FAILURES) else BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _complain(error: DqcLiteError) -> None:
+    sys.stdout.flush()
+    print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)

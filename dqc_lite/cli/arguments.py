@@ -1,0 +1,156 @@
+"""What can be asked on the command line. Nothing heavy is imported here: ``--help`` is instant."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import re
+from collections.abc import Sequence
+
+from dqc_lite import __version__
+
+DENSITY_FIT = "--density-fit"
+
+MAX_CYCLE, ENERGY_TOL, GRADIENT_TOL = 100, 1e-10, 1e-8
+"""Those of `dqc_lite.DIIS`."""
+
+RTOL, ATOL = 1e-6, 1e-8
+"""Those of `dqc_lite.check_gradients`."""
+
+WRT = ("positions", "charges", "exponents", "coefficients")
+
+_NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+_GEOMETRY = (".xyz", ".extxyz")
+
+_EPILOG = """\
+exit codes: 0 done, 1 not converged (or gradients not confirmed), 2 bad input, 130 interrupted
+
+examples:
+  dqc-lite energy water.xyz --basis def2-svp
+  dqc-lite forces ch3.xyz --basis '6-31g*' --spin 1 --json ch3.json
+  dqc-lite check-grad water.xyz --basis sto-3g --max-components 3
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Options of one command; leaves by SystemExit on ``--help``, ``--version`` and wrong usage."""
+    return build_parser().parse_args(_prepare(argv))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="dqc-lite",
+        description="Hartree-Fock energies and exact derivatives of molecules.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"dqc-lite {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _command(commands, "energy", "total energy and its components")
+    _command(commands, "forces", "energy, and forces on the nuclei")
+    check = _command(commands, "check-grad", "compare derivatives with finite differences")
+    _add_check_options(check.add_argument_group("gradient check"))
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction, name: str, what: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=what, description=f"{what.capitalize()}.", allow_abbrev=False
+    )
+    parser.add_argument("file", metavar="FILE", help="geometry in angstrom, .xyz or .extxyz")
+    _add_molecule_options(parser.add_argument_group("molecule"))
+    _add_method_options(parser.add_argument_group("method"))
+    _add_scf_options(parser.add_argument_group("self-consistent field"))
+    _add_output_options(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_molecule_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--basis", default="def2-svp", metavar="NAME", help="basis set (default %(default)s)")
+    add("--charge", type=int, default=0, metavar="Q", help="total charge in e (default 0)")
+    add("--spin", type=int, default=0, metavar="2S", help="unpaired electrons (default 0)")
+    add("--ecp", metavar="NAME", help="effective core potentials for elements that have them")
+    add("--cart", action="store_true", help="Cartesian instead of spherical basis functions")
+    add(
+        "--electric-field", type=_finite, nargs=3, metavar=("X", "Y", "Z"),
+        help="homogeneous field in atomic units",
+    )  # fmt: skip
+
+
+def _add_method_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--method", default="hf", metavar="NAME", help="hf (default)")
+    add(
+        "--restricted", choices=("auto", "true", "false", "rohf"), default="auto",
+        help="kind of determinant; auto: restricted for spin 0, else unrestricted (default)",
+    )  # fmt: skip
+    add(
+        DENSITY_FIT, nargs="?", const=True, default=False, metavar="AUX",
+        help="density-fitted repulsion, in PySCF's default auxiliary basis or in AUX",
+    )  # fmt: skip
+
+
+def _add_scf_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--guess", default="minao", metavar="NAME", help="minao (default) or core")
+    add(
+        "--max-cycle", type=int, default=MAX_CYCLE, metavar="N",
+        help="cycles at most (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--energy-tol", type=_finite, default=ENERGY_TOL, metavar="E",
+        help="change of the energy at convergence, hartree (default %(default)g)",
+    )  # fmt: skip
+    add(
+        "--gradient-tol", type=_finite, default=GRADIENT_TOL, metavar="G",
+        help="norm of the orbital gradient at convergence, hartree (default %(default)g)",
+    )  # fmt: skip
+
+
+def _add_output_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--json", metavar="OUT.json", help="write the results to this file as well")
+    amount = group.add_mutually_exclusive_group()
+    amount.add_argument(
+        "-v", "--verbose", action="store_true", help="also geometry and orbital energies"
+    )
+    amount.add_argument("--quiet", action="store_true", help="results only")
+    add("--no-cache", action="store_true", help="do not keep compiled programs on disk")
+
+
+def _add_check_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--wrt", choices=WRT, default=WRT[0], help="differentiate by (default %(default)s)")
+    add(
+        "--max-components", type=int, metavar="N",
+        help="check only so many components, drawn at random, and 3 random directions",
+    )  # fmt: skip
+    add("--rtol", type=_finite, default=RTOL, help="relative tolerance (default %(default)g)")
+    add("--atol", type=_finite, default=ATOL, help="absolute tolerance (default %(default)g)")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return value
+
+
+_finite.__name__ = "number"  # argparse: "invalid number value: 'x'"
+
+
+def _prepare(argv: Sequence[str]) -> list[str]:
+    """Settle two ambiguities of argparse.
+
+    A blank before negative numbers keeps "-1e-3" from being taken for an option, and
+    ``--density-fit water.xyz`` means that the file follows, not an auxiliary basis.
+    """
+    tokens = [f" {t}" if _NEGATIVE_NUMBER.match(t) else t for t in argv]
+    for i, (token, following) in enumerate(itertools.pairwise(tokens)):
+        if token == DENSITY_FIT and following.lower().endswith(_GEOMETRY):
+            return [*tokens[:i], *tokens[i + 1 :], DENSITY_FIT]
+    return tokens

@@ -1,0 +1,29 @@
+"""``dqc-lite forces FILE``: energy and forces from one self-consistent field."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from dqc_lite.cli.session import Session
+
+
+def run(options: Namespace) -> int:
+    """Exit code 1 when the SCF did not converge; the JSON file is written, its forces null."""
+    session = Session(options)
+    calculation = session.prepare()
+
+    import numpy as np
+
+    from dqc_lite.cli import record, report, scf_result
+    from dqc_lite.singlepoint import solve_with_forces
+
+    with session.running("SCF and forces"):
+        solution, forces = solve_with_forces(
+            calculation.mol, calculation.method, **calculation.scf_options, throw=False
+        )
+        forces = np.asarray(forces)
+    scf_result.show(session, calculation, solution)
+    if solution.converged:
+        print(report.forces(calculation.mol.symbols, forces), end="\n\n")
+    session.finish(record.of_scf(options, calculation, solution, forces))
+    return scf_result.verdict(calculation, solution)

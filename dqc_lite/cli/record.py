@@ -1,0 +1,167 @@
+"""The file that ``--json`` writes: strict JSON, null where a number is not finite or not there.
+
+Fields of every command (units also stand in the file, in ``units``):
+
+- ``schema``: "dqc_lite.result/1"; ``command``; ``file``: the geometry file as it was given
+- ``versions``: of ``dqc_lite``, ``jax``, ``pyscf``
+- ``atoms``: a list of ``{"symbol", "position"}``, bohr; ghost atoms are "GHOST-H" and the like
+- ``charge`` (e), ``spin`` (2S), ``nelectron`` (outside effective cores)
+- ``basis``, ``nao``, ``cartesian``, ``ecp`` (name or null)
+- ``method`` ("hf"), ``reference`` ("restricted", "unrestricted", "restricted open-shell"),
+  ``density_fit`` (false, true for the default auxiliary basis, or its name)
+- ``electric_field``: three numbers in atomic units, or null
+- ``solver``: ``guess``, ``max_cycle``, ``energy_tol`` and ``gradient_tol`` in hartree
+- ``converged``: of the SCF; for ``check-grad`` of the SCF at the geometry given
+- ``energy`` in hartree
+- ``timings``: seconds by step
+
+``energy`` and ``forces`` add
+
+- ``components``: the terms of the energy by name, hartree; they sum to ``energy``
+- ``iterations``, ``history``: a list of ``{"cycle", "energy", "delta_energy", "gradient_norm"}``,
+  hartree
+- ``mo_energy`` (hartree) and ``mo_occ``: one list for each set of orbitals (alpha and beta when
+  unrestricted), of the orbitals left after the removal of linear dependence
+- ``certificate``: ``energy_change``, ``orbital_gradient``, ``gap`` in hartree (null where there is
+  no virtual or no occupied orbital), ``kept_orbitals``
+
+``forces`` adds ``forces``: one list of three for each atom, hartree/bohr; null if not converged.
+
+``check-grad`` adds ``wrt`` and ``gradient_check``: ``unit`` and what
+`dqc_lite.gradcheck.GradientReport.to_dict` holds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from argparse import Namespace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dqc_lite import __version__
+from dqc_lite._types import Float
+from dqc_lite.cli.calculation import Calculation
+from dqc_lite.cli.report import component_names, orbital_sets
+from dqc_lite.errors import InputError
+from dqc_lite.gradcheck import GradientReport
+from dqc_lite.scf.solution import Solution
+
+SCHEMA = "dqc_lite.result/1"
+
+UNITS = {
+    "energy": "hartree",
+    "length": "bohr",
+    "force": "hartree/bohr",
+    "charge": "e",
+    "electric_field": "atomic units",
+    "time": "s",
+}
+
+
+def of_scf(
+    options: Namespace,
+    calculation: Calculation,
+    solution: Solution,
+    forces: Float[np.ndarray, "atom 3"] | None = None,
+) -> dict[str, Any]:
+    """The record of ``energy``, and with forces (hartree/bohr) of ``forces``."""
+    record = _input(options, calculation) | _solution(solution)
+    if forces is not None:
+        record["forces"] = forces if solution.converged else None
+    return record
+
+
+def of_check(
+    options: Namespace, calculation: Calculation, report: GradientReport, unit: str
+) -> dict[str, Any]:
+    """The record of ``check-grad``."""
+    return _input(options, calculation) | {
+        "converged": True,  # an SCF that does not converge ends the check with an error
+        "energy": report.value,
+        "wrt": options.wrt,
+        "gradient_check": {"unit": unit, **report.to_dict()},
+    }
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Raises InputError when the file cannot be written."""
+    text = json.dumps(plain(record), indent=2, allow_nan=False)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"json = {str(path)!r} cannot be written: {error.strerror}.") from error
+
+
+def plain(value: Any) -> Any:
+    """`value` with lists for arrays and None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _input(options: Namespace, calculation: Calculation) -> dict[str, Any]:
+    mol, solver = calculation.mol, calculation.solver
+    positions = np.asarray(mol.positions)
+    return {
+        "schema": SCHEMA,
+        "command": options.command,
+        "file": options.file,
+        "versions": {
+            "dqc_lite": __version__, "jax": metadata.version("jax"),
+            "pyscf": metadata.version("pyscf"),
+        },
+        "units": UNITS,
+        "atoms": [
+            {"symbol": symbol, "position": position}
+            for symbol, position in zip(mol.symbols, positions, strict=True)
+        ],
+        "charge": mol.charge,
+        "spin": mol.spin,
+        "nelectron": mol.nelectron,
+        "basis": mol.layout.name,
+        "nao": mol.nao,
+        "cartesian": mol.layout.cartesian,
+        "ecp": options.ecp,
+        "method": "hf",
+        "reference": calculation.reference,
+        "density_fit": calculation.method.density_fit,
+        "electric_field": calculation.electric_field,
+        "solver": {
+            "guess": calculation.guess, "max_cycle": solver.max_cycle,
+            "energy_tol": solver.energy_tol, "gradient_tol": solver.gradient_tol,
+        },
+    }  # fmt: skip
+
+
+def _solution(solution: Solution) -> dict[str, Any]:
+    certificate = solution.certificate
+    cycles = np.asarray(solution.history)[: int(solution.iterations)]
+    sets = orbital_sets(solution)
+    return {
+        "converged": bool(solution.converged),
+        "iterations": int(solution.iterations),
+        "energy": float(solution.energy),
+        "components": {name: solution.energies[name] for name in component_names(solution)},
+        "history": [
+            {"cycle": cycle, "energy": energy, "delta_energy": change, "gradient_norm": gradient}
+            for cycle, (energy, change, gradient) in enumerate(cycles.tolist(), 1)
+        ],
+        "mo_energy": [energies for _, energies, _ in sets],
+        "mo_occ": [occupations for _, _, occupations in sets],
+        "certificate": {
+            "energy_change": certificate.energy_change,
+            "orbital_gradient": certificate.orbital_gradient,
+            "gap": certificate.gap,
+            "kept_orbitals": certificate.kept_orbitals,
+        },
+    }

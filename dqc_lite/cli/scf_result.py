@@ -1,0 +1,47 @@
+"""Showing and judging a solution of the self-consistent field."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from dqc_lite.cli import report
+from dqc_lite.cli.calculation import Calculation
+from dqc_lite.cli.session import Session
+from dqc_lite.scf.solution import Solution
+
+
+def show(session: Session, calculation: Calculation, solution: Solution) -> None:
+    """Log, energy, components and orbital energies; only the energy when quiet."""
+    session.say(report.log(solution))
+    print(report.total_energy(solution), end="\n" if session.options.quiet else "\n\n")
+    session.say(report.components(solution))
+    session.say(report.frontier(solution))
+    if session.options.verbose:
+        print(report.orbitals(solution), end="\n\n")
+
+
+def verdict(calculation: Calculation, solution: Solution) -> int:
+    """0 if converged; else 1, with what was reached and what to do on stderr."""
+    if solution.converged:
+        return 0
+    sys.stdout.flush()
+    print(f"error: {_failure(calculation, solution)}", file=sys.stderr)
+    return 1
+
+
+def _failure(calculation: Calculation, solution: Solution) -> str:
+    energy, cycles = float(solution.energy), int(solution.iterations)
+    if not math.isfinite(energy):
+        return (
+            f"NonFiniteError: the SCF met a non-finite number in cycle {cycles}; check the "
+            "geometry, the basis set and the electric field."
+        )
+    change = float(solution.certificate.energy_change)
+    gradient = float(solution.certificate.orbital_gradient)
+    other = "core" if calculation.guess == "minao" else "minao"
+    return (
+        f"SCFNotConvergedError: not converged after {cycles} cycles: E = {energy:.10f} hartree, "
+        f"delta_E = {change:.2e}, |g| = {gradient:.2e}. Raise --max-cycle (now "
+        f"{calculation.solver.max_cycle}), try --guess {other}, check --charge and --spin."
+    )

@@ -1,0 +1,84 @@
+"""Molecules of the tests: degenerate orbitals, open shells, atoms, off-axis copies, an ECP.
+
+Geometries in angstrom, ideal or near experiment; only their symmetry matters.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import ase
+import ase.build
+import numpy as np
+import pyscf.gto
+import pyscf.scf
+
+import dqc_lite as dqc
+
+
+def _rotation() -> np.ndarray:
+    """A fixed rotation about no axis of symmetry."""
+    q, r = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))
+    q = q * np.sign(np.diagonal(r))
+    return q * np.linalg.det(q)
+
+
+ROTATION = _rotation()
+
+_TEXT = {
+    "he": ("He 0 0 0", 0),
+    "h": ("H 0.1 0.2 0.3", 1),
+    "h2": ("H 0 0 0; H 0.1 0.2 0.7", 0),
+    "h2-triplet": ("H 0 0 0; H 0 0 0.9", 2),
+    "hf": ("H 0 0 0; F 0 0 0.92", 0),
+    "n2": ("N 0 0 0; N 0 0 1.1", 0),
+    "co2": ("C 0 0 0; O 0 0 1.16; O 0 0 -1.16", 0),
+    "sf6": (
+        "S 0 0 0; F 1.56 0 0; F -1.56 0 0; F 0 1.56 0; F 0 -1.56 0; F 0 0 1.56; F 0 0 -1.56", 0,
+    ),
+    "o2": ("O 0 0 0; O 0 0 1.21", 2),
+    "ch3": ("C 0 0 0; H 0 1.08 0; H 0.9353 -0.54 0; H -0.9353 -0.54 0", 1),
+    "h2o+": ("O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587", 1),
+    "hi": ("H 0 0 0; I 0.2 0.3 1.57", 0),
+    "water-ghost": ("O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587; ghost-O 0 0 -2.9", 0),
+}  # fmt: skip
+_FROM_ASE = {"h2o": "H2O", "ch2o": "H2CO", "c2h2": "C2H2", "nh3": "NH3", "ch4": "CH4", "c6h6": "C6H6"}
+
+
+@functools.cache
+def molecule(name: str, basis: str = "6-31g", charge: int | None = None) -> dqc.Molecule:
+    """A molecule by name; ' rotated' after it turns it off its axes."""
+    plain = name.removesuffix(" rotated")
+    ecp = basis if plain == "hi" else None
+    if plain in _FROM_ASE:
+        mol = dqc.Molecule.from_ase(ase.build.molecule(_FROM_ASE[plain]), basis)
+    else:
+        text, spin = _TEXT[plain]
+        cation = int(plain.endswith("+")) if charge is None else charge
+        mol = dqc.Molecule.from_atoms(text, basis, spin=spin, charge=cation, ecp=ecp)
+    if plain != name:
+        mol = mol.with_positions(mol.positions @ ROTATION.T)
+    return mol
+
+
+def mole(mol: dqc.Molecule, basis: str) -> pyscf.gto.Mole:
+    """The same molecule built by PySCF from its own parser and library."""
+    heavy = any(mol.layout.core_electrons)
+    return pyscf.gto.M(
+        atom=[(s, tuple(p)) for s, p in zip(mol.symbols, np.asarray(mol.positions), strict=True)],
+        unit="Bohr", basis=basis, charge=mol.charge, spin=mol.spin, verbose=0,
+        ecp=basis if heavy else None, cart=mol.layout.cartesian,
+    )  # fmt: skip
+
+
+def mean_field(mol: dqc.Molecule, basis: str, method: dqc.HF):
+    """PySCF's converged mean field of the same kind, tighter than its defaults."""
+    built = mole(mol, basis)
+    kind = pyscf.scf.RHF if mol.spin == 0 and method.restricted is not False else pyscf.scf.UHF
+    kind = pyscf.scf.ROHF if method.restricted == "rohf" else kind
+    mf = kind(built)
+    if method.density_fit:
+        mf = mf.density_fit()
+    mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = 1e-12, 1e-9, 200
+    mf.kernel()
+    return mf

@@ -1,0 +1,141 @@
+"""Forces: against PySCF's analytic gradient, finite differences of our own energy, and symmetry."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from systems import mean_field, molecule
+
+import dqc_lite as dqc
+
+RHF, UHF, ROHF = dqc.HF(), dqc.HF(restricted=False), dqc.HF(restricted="rohf")
+FITTED = dqc.HF(density_fit=True)
+
+CASES = [
+    ("he", "6-31g", RHF),
+    ("h", "6-31g", UHF),
+    ("h2o", "6-31g", RHF),
+    ("h2o", "cc-pvdz", FITTED),
+    ("hf", "6-31g*", RHF),
+    ("n2", "6-31g*", RHF),
+    ("n2 rotated", "6-31g*", RHF),
+    ("co2", "6-31g", RHF),
+    ("co2 rotated", "6-31g", FITTED),
+    ("c2h2", "6-31g", RHF),
+    ("nh3", "6-31g*", RHF),
+    ("nh3 rotated", "6-31g*", FITTED),
+    ("ch4", "6-31g", RHF),
+    ("ch4 rotated", "6-31g", RHF),
+    ("c6h6", "sto-3g", RHF),
+    ("c6h6 rotated", "6-31g", FITTED),
+    ("sf6", "sto-3g", RHF),
+    ("ch2o", "6-31g", RHF),
+    ("o2", "6-31g", UHF),
+    ("o2", "6-31g", ROHF),
+    ("o2 rotated", "6-31g", dqc.HF(restricted="rohf", density_fit=True)),
+    ("ch3", "6-31g", UHF),
+    ("ch3", "6-31g", ROHF),
+    ("ch3 rotated", "6-31g", dqc.HF(restricted=False, density_fit=True)),
+    ("h2o+", "6-31g", UHF),
+    ("h2-triplet", "6-31g", UHF),
+    ("hi", "def2-svp", RHF),
+    ("water-ghost", "6-31g", RHF),
+]
+IDS = [f"{n}-{b}-{m.restricted}-{'df' if m.density_fit else 'exact'}" for n, b, m in CASES]
+
+
+def _directional_difference(mol: dqc.Molecule, method: dqc.HF, direction: np.ndarray) -> tuple:
+    """Derivative along a direction by 5 points, extrapolated, and its error estimate."""
+
+    def central(h: float) -> float:
+        e = [float(dqc.energy(mol.with_positions(mol.positions + k * h * direction), method))
+             for k in (-2, -1, 1, 2)]  # fmt: skip
+        return (e[0] - 8 * e[1] + 8 * e[2] - e[3]) / (12 * h)
+
+    coarse, fine = central(0.02), central(0.01)
+    best = (16 * fine - coarse) / 15
+    return best, abs(best - fine)
+
+
+@pytest.mark.parametrize(("name", "basis", "method"), CASES, ids=IDS)
+def test_forces(name: str, basis: str, method: dqc.HF) -> None:
+    mol = molecule(name, basis)
+    energy, forces = dqc.energy_and_forces(mol, method)
+    reference = mean_field(mol, basis, method)
+    assert abs(energy - reference.e_tot) < 1e-8
+    np.testing.assert_allclose(forces, -reference.nuc_grad_method().kernel(), rtol=0, atol=1e-7)
+    assert np.abs(np.asarray(forces).sum(0)).max() < 1e-10
+
+    # breaks every symmetry, of unit length
+    direction = np.random.default_rng(3).normal(size=forces.shape)
+    direction /= np.linalg.norm(direction)
+    expected, error = _directional_difference(mol, method, direction)
+    assert error < 1e-8
+    assert abs(-np.vdot(forces, direction) - expected) < 1e-8 + error
+
+
+@pytest.mark.parametrize("method", [RHF, FITTED], ids=["exact", "df"])
+def test_forward_equals_reverse(method: dqc.HF) -> None:
+    mol = molecule("nh3", "6-31g*")
+
+    def energy(r):  # noqa: ANN001, ANN202
+        return dqc.energy(mol.with_positions(r), method)
+
+    reverse = jax.grad(energy)(mol.positions)
+    forward = jax.jacfwd(energy)(mol.positions)
+    np.testing.assert_allclose(forward, reverse, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(jax.jacrev(energy)(mol.positions), reverse, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(jax.jit(jax.grad(energy))(mol.positions), reverse, rtol=0, atol=1e-10)
+    batch = jnp.stack([mol.positions, mol.positions * 1.02])
+    batched = jax.vmap(jax.grad(energy))(batch)
+    np.testing.assert_allclose(batched[0], reverse, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(batched[1], jax.grad(energy)(batch[1]), rtol=0, atol=1e-10)
+
+
+def _primitives(jaxpr) -> list:  # noqa: ANN001
+    """Names of all primitives of a jaxpr and the jaxprs inside it."""
+    names = []
+    for eqn in jaxpr.eqns:
+        names.append(eqn.primitive.name)
+        for value in jax.tree.leaves(eqn.params, is_leaf=lambda x: hasattr(x, "eqns")):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                names += _primitives(inner)
+    return names
+
+
+def test_forces_make_no_response_solve() -> None:
+    """One loop, the SCF's own, and no linear solver, in energy and in its gradient."""
+    mol = molecule("h2o", "6-31g")
+    for function in (dqc.energy, jax.grad(dqc.energy)):
+        names = _primitives(jax.make_jaxpr(lambda m, f=function: f(m, FITTED))(mol).jaxpr)
+        assert names.count("while") == 1
+        assert not {"custom_linear_solve", "lu", "custom_root"} & set(names)
+
+
+def test_second_call_compiles_nothing(compilations) -> None:  # noqa: ANN001
+    mol = molecule("h2o", "6-31g")
+    moved = mol.with_positions(mol.positions * 1.01)
+    for method in (RHF, FITTED):
+        dqc.energy_and_forces(mol, method)
+        jax.grad(dqc.energy)(mol, method)
+        with compilations() as count:
+            dqc.energy_and_forces(moved, method)
+            jax.grad(dqc.energy)(moved, method)
+        assert count() == 0
+
+
+def test_unsupported_second_derivative_says_so() -> None:
+    mol = molecule("h2", "6-31g")
+    with pytest.raises(dqc.errors.ResponseError, match="first derivatives"):
+        jax.hessian(lambda r: dqc.energy(mol.with_positions(r)))(mol.positions)
+
+
+def test_unconverged_gradient_is_nan_under_jit_and_raises_outside() -> None:
+    mol = molecule("h2o", "6-31g")
+    short = dqc.DIIS(max_cycle=2)
+    with pytest.raises(dqc.errors.SCFNotConvergedError, match="2 cycles"):
+        dqc.forces(mol, solver=short)
+    value, gradient = jax.jit(jax.value_and_grad(lambda m: dqc.energy(m, solver=short)))(mol)
+    assert np.isnan(value)
+    assert np.isnan(gradient.positions).all()
