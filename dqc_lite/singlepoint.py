@@ -123,7 +123,7 @@ def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
 
     at, to = [leaves[i] for i in moved], [along[i] for i in moved]
     tangent = jax.jvp(differential, at, to)[1]
-    tangent = jnp.where(state.converged, tangent, jnp.nan)
+    tangent = tangent * _nan_unless(state.converged)
     status = _status(state)
     return (state.energy, status), (tangent, jax.tree.map(_no_tangent, status))
 
@@ -138,6 +138,11 @@ def _stationary_differential(problem: Problem, integrals: Any, state: SCFState) 
     weighted = reference.energy_weighted(state.fock, state.density)
     explicit = problem.hamiltonian().differential(mol, orbitals, integrals, state.density)
     return explicit - differentials.overlap(orbitals, weighted)
+
+
+def _nan_unless(converged: Array) -> Array:
+    """A factor that poisons value, tangent and cotangent (a `where` would transpose to zero)."""
+    return jnp.where(converged, 1.0, jnp.nan)
 
 
 def _is_zero(tangent: Any) -> bool:
@@ -215,7 +220,7 @@ def energy(
     value, status = _energy(problem)
     if throw:
         _require_convergence(status)
-    return jnp.where(status.converged, value, jnp.nan)
+    return value * _nan_unless(status.converged)
 
 
 def forces(mol: Molecule, method: HF | None = None, **options: Any) -> Float[Array, "atom 3"]:

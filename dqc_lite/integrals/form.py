@@ -41,6 +41,8 @@ class Evaluator(Protocol):
     components: int
     permutations: tuple[tuple[int, ...], ...]
 
+    def check(self, layouts: Sequence[RawLayout]) -> None: ...  # raises if it cannot evaluate
+
     def evaluate(self, job: Job, operands: Sequence[np.ndarray | None]) -> np.ndarray: ...
 
 
@@ -111,7 +113,9 @@ class Form(NamedTuple):
 
 
 def evaluate(forms: Sequence[Form]) -> list[Array]:
-    """All forms in one host call."""
+    """All forms in one host call; what could fail there is checked here, while tracing."""
+    for f in forms:
+        f.operator.check(f.layouts)
     arrays: list[Any] = []
     position: dict[int, int] = {}
 

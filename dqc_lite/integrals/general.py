@@ -35,7 +35,7 @@ from pyscf.gto.mole import (
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Layout, Orbitals
-from dqc_lite.errors import ECPError, InputError, PrecisionError
+from dqc_lite.errors import BasisError, ECPError, InputError, PrecisionError
 from dqc_lite.integrals import cartesian, form
 from dqc_lite.integrals.cartesian import RawLayout
 
@@ -60,6 +60,8 @@ OPERATORS = {  # name: (components, permutations of the slots that change nothin
 }
 COMMON_FACTOR = np.array([0.282094791773878143, 0.488602511902919921] + [1.0] * 11)
 """libcint multiplies Cartesian s and p functions by those of the real spherical harmonics."""
+MAX_L_ECP = 11
+"""Largest sum of two angular momenta in ECP integrals, measured: 12 gives 1e119 or a crash."""
 BLOCK_ELEMENTS = 2**23
 """Largest block of uncontracted integrals held at once."""
 
@@ -153,6 +155,20 @@ class Operator:
     @property
     def permutations(self) -> tuple[tuple[int, ...], ...]:
         return OPERATORS[self.name][1]
+
+    def check(self, layouts: Sequence[RawLayout]) -> None:
+        """PySCF's ECP code overruns its tables at high l: garbage or a crash, not an error."""
+        if self.ecp is None:
+            return
+        bra, ket = (int(layout.l.max(initial=0)) for layout in layouts)
+        channel = int(self.ecp.ecp_rows[:, ANG_OF].max(initial=0))
+        if max(bra + ket, bra + channel, ket + channel) > MAX_L_ECP:
+            raise BasisError(
+                f"an ECP integral needs shells of l = {bra} and {ket} with a projector of l = "
+                f"{channel}; PySCF is right only while any two of them sum to {MAX_L_ECP} at most, "
+                "and each derivative raises l by 1 (position) or 2 (exponent). Differentiate fewer "
+                "times, or leave out the functions of highest l."
+            )
 
     def evaluate(self, job: form.Job, operands: Sequence[Any]) -> np.ndarray:
         """The form `job`: the tensor of integrals, or the gradient along omitted coefficients."""

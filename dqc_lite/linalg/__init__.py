@@ -40,45 +40,78 @@ from dqc_lite.linalg.crossing import (
     minimal_norm_subgradient,
 )
 from dqc_lite.linalg.divided_differences import divided_difference
+from dqc_lite.linalg.eig import EigResult, EigTwoSidedResult, eig, eigenvalue_condition, eigvals
 from dqc_lite.linalg.eigh import EighResult, eigh, eigvalsh
 from dqc_lite.linalg.eigh_block import EighBlockResult, eigh_block
 from dqc_lite.linalg.fermi import FermiResult, fermi_density_matrix
 from dqc_lite.linalg.funm import expm, funm, invsqrtm, logm, powm, signm, sqrtm, trace_funm
 from dqc_lite.linalg.gauge import GaugeReport, gauge_check, spectral_value_and_grad
+from dqc_lite.linalg.general_funm import (
+    expm_general,
+    funm_general,
+    logm_general,
+    sqrtm_general,
+    trace_funm_general,
+)
+from dqc_lite.linalg.partial import EigshResult, eigsh
 from dqc_lite.linalg.projector import (
     ProjectorStatus,
     density_matrix,
     spectral_gap,
     spectral_projector,
 )
+from dqc_lite.linalg.schur import SchurResult, schur
+from dqc_lite.linalg.svd import PolarResult, SVDResult, pinv, polar, svd
+from dqc_lite.linalg.sylvester import solve_lyapunov, solve_sylvester
 
 __all__ = [
+    "EigResult",
+    "EigTwoSidedResult",
     "EigenvalueSubgradient",
     "EighBlockResult",
     "EighResult",
+    "EigshResult",
     "FermiResult",
     "GaugeReport",
     "MinimalNorm",
+    "PolarResult",
     "ProjectorStatus",
+    "SVDResult",
+    "SchurResult",
     "density_matrix",
     "divided_difference",
+    "eig",
+    "eigenvalue_condition",
     "eigenvalue_directional_derivatives",
     "eigenvalue_subgradient",
     "eigh",
     "eigh_block",
+    "eigsh",
+    "eigvals",
     "eigvalsh",
     "expm",
+    "expm_general",
     "fermi_density_matrix",
     "funm",
+    "funm_general",
     "gauge_check",
     "invsqrtm",
     "logm",
+    "logm_general",
     "minimal_norm_subgradient",
+    "pinv",
+    "polar",
     "powm",
+    "schur",
     "signm",
+    "solve_lyapunov",
+    "solve_sylvester",
     "spectral_gap",
     "spectral_projector",
     "spectral_value_and_grad",
     "sqrtm",
+    "sqrtm_general",
+    "svd",
     "trace_funm",
+    "trace_funm_general",
 ]

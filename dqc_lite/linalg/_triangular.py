@@ -80,9 +80,9 @@ def logm_triangular(t: Complex[Array, "m m"]) -> Complex[Array, "m m"]:
     nodes, weights = np.polynomial.legendre.leggauss(LEGENDRE_NODES)
     shifted = power - identity
     total = jnp.zeros_like(t)
-    for node, weight in zip(0.5 * (nodes + 1), 0.5 * weights, strict=True):
-        solved = triangular_solve(identity + node * shifted, shifted, left_side=True, lower=False)
-        total = total + weight * solved
+    for node, weight in zip((nodes + 1).tolist(), weights.tolist(), strict=True):
+        solved = triangular_solve(identity + 0.5 * node * shifted, shifted, left_side=True, lower=False)
+        total = total + 0.5 * weight * solved
     total = total * jnp.where(count < limit, 1.0, jnp.nan).astype(t.dtype)  # log 0
     return total * (2.0 ** count.astype(real_dtype(t.dtype))).astype(t.dtype)
 

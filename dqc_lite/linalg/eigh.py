@@ -68,7 +68,7 @@ def eigh(
     Returns:
         ``EighResult(eigenvalues, eigenvectors)``. Complex vectors have their largest component
         (the first within 0.1 % of it) real and positive; their derivatives follow parallel
-        transport, not that phase. In the generalized problem the phase is that of L^H v,
+        transport, not that phase; with ``check`` phases are random. In the generalized problem the phase is that of L^H v,
         b = L L^H. NaN where ``b`` is not positive definite.
 
     Raises:
@@ -136,11 +136,13 @@ def back_transform(factor, v: Inexact[Array, "... n m"]) -> Inexact[Array, "... 
 
 
 def random_gauge(level: Bool[Array, "... n n"], dtype) -> Inexact[Array, "... n n"]:
-    """A fixed random unitary that mixes states of one level only; 1 for isolated states."""
+    """A fixed random unitary that mixes states of one level; isolated states: 1, or a phase."""
     n = level.shape[-1]
     noise = jax.random.normal(jax.random.key(669), (n, n), dtype)
     # QR of a block-diagonal matrix is block-diagonal.
     q, _ = jnp.linalg.qr(jnp.where(level, noise, 0))
+    if jnp.iscomplexobj(q):
+        return q
     alone = level.sum(-1) == 1
     diagonal = jnp.diagonal(q, axis1=-2, axis2=-1)
-    return q * jnp.where(alone, jnp.conj(diagonal), 1)[..., None, :]
+    return q * jnp.where(alone, diagonal, 1)[..., None, :]

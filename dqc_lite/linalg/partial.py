@@ -74,7 +74,7 @@ def eigsh(
         X0: start vectors (n, p), p >= k; by default k plus a few fixed pseudo-random ones. Their
             derivative is zero.
         method: ``"lobpcg"``; ``"dense"`` applies the operator to the identity and diagonalizes;
-            ``"auto"`` takes the dense way up to n = 3 (k + guard vectors).
+            ``"auto"`` is LOBPCG. Up to n = 3 p (p: vectors iterated) the way is dense anyway.
         args: differentiable parameters of the operator.
         n: dimension, when ``a`` is a callable and neither ``b`` nor ``X0`` is given.
         dtype: type of the vectors for a callable (default: that of X0, else the default float).
@@ -135,7 +135,7 @@ def _solve(matvec, b, *, k, X0, n, dtype, diagonal, method, tol, maxiter, degen_
         operator, back = _whiten(matvec, b)
     start = _start(X0, b, n, k, dtype)
     tol = 30 * n**0.5 * eps_of(dtype) if tol is None else float(tol)
-    dense = method == "dense" or (method == "auto" and n <= 3 * start.shape[1])
+    dense = method == "dense" or n <= 3 * start.shape[1]
     frozen = jax.lax.stop_gradient
     diagonal = None if diagonal is None else frozen(jnp.asarray(diagonal, real_dtype(dtype)))
     forward = _dense if dense else functools.partial(lobpcg, tol=tol, maxiter=maxiter)

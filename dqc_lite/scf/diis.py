@@ -49,32 +49,57 @@ class DIIS:
             raise InputError(f"damping = {self.damping} must lie in [0, 1).")
 
 
+PATIENCE = 12
+"""Cycles without a new smallest error before the history is dropped."""
+
+SHORT = 5
+"""Entries used after that."""
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["focks", "errors", "gram", "count"],
+    data_fields=["focks", "errors", "gram", "count", "window", "best", "stale"],
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
 class History:
-    """The last Fock matrices and error vectors, a ring buffer, with the products of the errors."""
+    """The last Fock matrices and error vectors, a ring buffer, with the products of the errors.
+
+    When the smallest error has not fallen for `PATIENCE` cycles the history misleads (a saddle
+    point has bent it): it is dropped and only `SHORT` entries are used from then on.
+    """
 
     focks: Float[Array, "space set ao ao"]
     errors: Float[Array, "space set mo mo"]
     gram: Float[Array, "space space"]
     count: Int[Array, ""]
+    window: Int[Array, ""]
+    best: Float[Array, ""]
+    stale: Int[Array, ""]
 
     @classmethod
     def empty(cls, space: int, fock: Float[Array, "set ao ao"]) -> History:
-        zeros = jnp.zeros((space, *fock.shape))
-        return cls(zeros, zeros, jnp.zeros((space, space)), jnp.zeros((), int))
+        zeros, none = jnp.zeros((space, *fock.shape)), jnp.zeros((), int)
+        gram = jnp.zeros((space, space))
+        return cls(zeros, zeros, gram, none, none + space, jnp.asarray(jnp.inf), none)
 
     def push(self, fock: Float[Array, "set ao ao"], error: Float[Array, "set mo mo"]) -> History:
-        """Overwrite the oldest entry."""
-        slot = self.count % len(self.gram)
+        """Overwrite the oldest entry; start anew when stalled."""
+        space = len(self.gram)
+        norm = jnp.linalg.norm(error)
+        stale = jnp.where(norm < self.best, 0, self.stale + 1)
+        stalled = stale >= PATIENCE
+        window = jnp.where(stalled, jnp.minimum(space, SHORT), self.window)
+        count = jnp.where(stalled, 0, self.count)
+        slot = count % space
         errors = self.errors.at[slot].set(error)
         row = jnp.tensordot(errors, error, 3)
         gram = self.gram.at[slot].set(row).at[:, slot].set(row)
-        return History(self.focks.at[slot].set(fock), errors, gram, self.count + 1)
+        return History(
+            focks=self.focks.at[slot].set(fock), errors=errors, gram=gram, count=count + 1,
+            window=window, best=jnp.where(stalled, norm, jnp.minimum(norm, self.best)),
+            stale=jnp.where(stalled, 0, stale),
+        )  # fmt: skip
 
     def extrapolate(self) -> Float[Array, "set ao ao"]:
         """The combination of Fock matrices, weights summing to 1, of the smallest error."""
@@ -82,7 +107,8 @@ class History:
 
     def _weights(self) -> Float[Array, " space"]:
         n = len(self.gram)
-        used = jnp.arange(n) < self.count
+        age = (self.count - 1 - jnp.arange(n)) % n
+        used = age < jnp.minimum(self.count, self.window)
         # errors scaled to unit length keep the system well conditioned over many decades
         norm = jnp.sqrt(jnp.where(used, jnp.diagonal(self.gram), 1.0))
         inverse = jnp.where(used & (norm > 0), 1.0 / jnp.where(norm > 0, norm, 1.0), 0.0)
