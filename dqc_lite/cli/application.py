@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse(sys.argv[1:] if argv is None else argv)
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            # PySCF advertises it whenever a name is not in its library, sought or only tried
+            warnings.filterwarnings("ignore", message=".*basis-set-exchange")
             command = importlib.import_module(f"dqc_lite.cli.{options.command.replace('-', '_')}")
             code = command.run(options)
         sys.stdout.flush()

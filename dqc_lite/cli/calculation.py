@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from dqc_lite.errors import GeometryError, InputError, MethodError
-from dqc_lite.method import HF
+from dqc_lite.errors import BasisError, GeometryError, InputError, MethodError
+from dqc_lite.geometry import Atom, parse_xyz
+from dqc_lite.interop import pyscf as interop
+from dqc_lite.method import HF, Restricted
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.diis import DIIS
 
-_RESTRICTED = {"auto": None, "true": True, "false": False, "rohf": "rohf"}
+MAX_MAX_CYCLE = 100_000
+"""More cycles than this are taken for a slip."""
+
+_RESTRICTED: dict[str, Restricted] = {"auto": None, "true": True, "false": False, "rohf": "rohf"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +43,10 @@ class Calculation:
         _check_output(options.json)
         guesses.check(options.guess)
         method = _method(options)
-        solver = DIIS(
-            max_cycle=options.max_cycle,
-            energy_tol=options.energy_tol,
-            gradient_tol=options.gradient_tol,
-        )
+        solver = _solver(options)
         mol = _molecule(options)
         method.reference(mol)
+        _check_auxiliary(mol, method)
         field = options.electric_field
         return cls(mol, method, solver, options.guess, tuple(field) if field else None)
 
@@ -61,21 +65,46 @@ class Calculation:
 
 def _molecule(options: Namespace) -> Molecule:
     settings = {name: getattr(options, name) for name in ("charge", "spin", "ecp", "cart")}
-    # a path, whatever is in its name: Molecule.from_xyz takes text of several lines for a geometry
-    path = Path(options.file.replace("\n", "?"))
+    return Molecule.from_atoms(_atoms(options.file), options.basis, unit="angstrom", **settings)
+
+
+def _atoms(file: str) -> list[Atom]:
     try:
-        return Molecule.from_xyz(path, options.basis, **settings)
+        return parse_xyz(Path(file).read_text(encoding="utf-8-sig"))
+    except InputError as error:
+        raise type(error)(f"geometry file {file!r}: {error}") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise GeometryError(
-            f"geometry file {options.file!r} cannot be read: {reason}."
-        ) from error
+        raise GeometryError(f"geometry file {file!r} cannot be read: {reason}.") from error
+    except ValueError as error:  # undecodable, or numbers that are none
+        raise GeometryError(f"geometry file {file!r} is no xyz text: {error}.") from error
 
 
 def _method(options: Namespace) -> HF:
     if options.method.lower() != "hf":
         raise MethodError(f"method {options.method!r} is not available; use 'hf'.")
+    if options.density_fit == "":
+        raise BasisError("density_fit = '' is empty; name an auxiliary basis or leave it out.")
     return HF(restricted=_RESTRICTED[options.restricted], density_fit=options.density_fit)
+
+
+def _solver(options: Namespace) -> DIIS:
+    if options.max_cycle > MAX_MAX_CYCLE:  # the log of the cycles is allocated beforehand
+        raise InputError(f"max_cycle = {options.max_cycle} is more than {MAX_MAX_CYCLE}.")
+    return DIIS(
+        max_cycle=options.max_cycle,
+        energy_tol=options.energy_tol,
+        gradient_tol=options.gradient_tol,
+    )
+
+
+def _check_auxiliary(mol: Molecule, method: HF) -> None:
+    """Raise BasisError for an unknown auxiliary basis, before the work begins."""
+    if not method.density_fit:
+        return
+    name = None if method.density_fit is True else method.density_fit
+    with contextlib.redirect_stdout(io.StringIO()):  # PySCF advises on its own interface
+        interop.auxiliary(mol.layout, name)
 
 
 def _check_output(name: str | None) -> None:

@@ -21,9 +21,9 @@ def run(options: Namespace) -> int:
         solution, forces = solve_with_forces(
             calculation.mol, calculation.method, **calculation.scf_options, throw=False
         )
-        forces = np.asarray(forces)
+        values = np.asarray(forces)
     scf_result.show(session, calculation, solution)
     if solution.converged:
-        print(report.forces(calculation.mol.symbols, forces), end="\n\n")
-    session.finish(record.of_scf(options, calculation, solution, forces))
+        print(report.forces(calculation.mol.symbols, values), end="\n\n")
+    session.finish(record.of_scf(options, calculation, solution, values))
     return scf_result.verdict(calculation, solution)

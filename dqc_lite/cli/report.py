@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -89,17 +90,22 @@ def log(solution: Solution) -> str:
     """A line for each cycle; what was not finite is printed as it is."""
     history = np.asarray(solution.history)[: int(solution.iterations)]
     return "\n".join(
-        f"cycle={cycle:>3} E= {energy:.12f}  delta_E= {change: .2e}  |g|= {gradient:.2e}"
-        for cycle, (energy, change, gradient) in enumerate(history, 1)
+        f"cycle={cycle:>3} E= {energy(value)}  delta_E= {change: .2e}  |g|= {gradient:.2e}"
+        for cycle, (value, change, gradient) in enumerate(history, 1)
     )
+
+
+def energy(value: Any) -> str:
+    """Hartree, twelve decimals; shorter where the SCF has run away."""
+    return f"{float(value):.12f}" if abs(value) < 1e7 else f"{float(value):.6e}"
 
 
 def total_energy(solution: Solution) -> str:
     """The line everybody greps for."""
     if solution.converged:
-        return f"converged SCF energy = {float(solution.energy):.12f}"
+        return f"converged SCF energy = {energy(solution.energy)}"
     cycles = int(solution.iterations)
-    return f"SCF not converged. SCF energy = {float(solution.energy):.12f} after {cycles} cycles"
+    return f"SCF not converged. SCF energy = {energy(solution.energy)} after {cycles} cycles"
 
 
 def component_names(solution: Solution) -> list[str]:
@@ -113,7 +119,7 @@ def components(solution: Solution) -> str:
     names = component_names(solution)
     rows = [(name.replace("_", " "), float(solution.energies[name])) for name in names]
     rows.append(("total", float(solution.energy)))
-    return "\n".join(["Energy components", *(f"  {n:<20}{e:>22.12f}" for n, e in rows)])
+    return "\n".join(["Energy components", *(f"  {n:<20}{energy(e):>22}" for n, e in rows)])
 
 
 def frontier(solution: Solution) -> str:
@@ -143,10 +149,10 @@ def _edges(energies: np.ndarray, occupations: np.ndarray) -> tuple[float, float]
     return float(highest), float(energies[occupations == 0].min(initial=math.inf))
 
 
-def _level(energy: float) -> str:
-    if not math.isfinite(energy):
+def _level(value: float) -> str:
+    if not math.isfinite(value):
         return "        none"
-    return f"{energy:>14.8f}  ({energy * HARTREE_IN_EV:>10.4f} eV)"
+    return f"{value:>14.8f}  ({value * HARTREE_IN_EV:>10.4f} eV)"
 
 
 def orbitals(solution: Solution) -> str:

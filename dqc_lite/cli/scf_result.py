@@ -31,8 +31,8 @@ def verdict(calculation: Calculation, solution: Solution) -> int:
 
 
 def _failure(calculation: Calculation, solution: Solution) -> str:
-    energy, cycles = float(solution.energy), int(solution.iterations)
-    if not math.isfinite(energy):
+    cycles = int(solution.iterations)
+    if not math.isfinite(solution.energy):
         return (
             f"NonFiniteError: the SCF met a non-finite number in cycle {cycles}; check the "
             "geometry, the basis set and the electric field."
@@ -41,7 +41,8 @@ def _failure(calculation: Calculation, solution: Solution) -> str:
     gradient = float(solution.certificate.orbital_gradient)
     other = "core" if calculation.guess == "minao" else "minao"
     return (
-        f"SCFNotConvergedError: not converged after {cycles} cycles: E = {energy:.10f} hartree, "
-        f"delta_E = {change:.2e}, |g| = {gradient:.2e}. Raise --max-cycle (now "
-        f"{calculation.solver.max_cycle}), try --guess {other}, check --charge and --spin."
+        f"SCFNotConvergedError: not converged after {cycles} cycles: "
+        f"E = {report.energy(solution.energy)} hartree, delta_E = {change:.2e}, |g| = "
+        f"{gradient:.2e}. Raise --max-cycle (now {calculation.solver.max_cycle}), "
+        f"try --guess {other}, check --charge and --spin."
     )

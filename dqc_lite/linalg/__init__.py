@@ -2,7 +2,7 @@
 
     import jax, jax.numpy as jnp
     from dqc_lite.linalg import eigh                 # instead of jnp.linalg.eigh
-    jax.grad(lambda a: (lambda v: v @ v.T)(eigh(a)[1][:, :2])[0, 2])(jnp.diag(jnp.array([1., 1, 2])))
+    jax.grad(lambda a: eigh(a)[1][0, :2] @ eigh(a)[1][2, :2])(jnp.diag(jnp.array([1., 1, 2])))
 
 Contract. Derivatives of every order, forward, reverse and mixed, under ``jit`` and ``vmap``, in
 float32, float64 and complex, with any leading batch axes:

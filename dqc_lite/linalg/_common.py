@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from jaxtyping import Inexact
 
 from dqc_lite._types import Array, Bool, Float
@@ -139,7 +138,7 @@ def block_mask(sizes: Sequence[int]) -> Bool[Array, "n n"]:
     return jnp.asarray(ids[:, None] == ids[None, :])
 
 
-def poison(x: Array, bad: Bool[Array, "..."]) -> Array:
+def poison(x: Array, bad: Bool[Array, ...]) -> Array:
     """``x`` times NaN where ``bad`` (one flag per batch member).
 
     A product, not a ``where``: its derivative and its transpose are NaN too.

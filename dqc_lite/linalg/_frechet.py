@@ -124,30 +124,28 @@ def _jvp(primals, tangents, *, fun, order, nbatch):
         if type(tangents[slot]) is not ad.Zero:
             swapped = (*matrices[:slot], tangents[slot], *matrices[slot + 1 :])
             terms.append(bind(*swapped, *consts, order=order))
-    moving = tuple(type(x) is not ad.Zero for x in tangents[order + 1 :])
-    if any(moving):
-        rates = [x for x, keep in zip(tangents[order + 1 :], moving, strict=True) if keep]
-        scalar = _const_derivative(fun.scalar, moving)
-        operands = (*matrices, *consts, *rates)
-        terms.append(
-            frechet_p.bind(*operands, fun=fun._replace(scalar=scalar), order=order, nbatch=nbatch)
-        )
+    for index, rate in enumerate(tangents[order + 1 :]):
+        if type(rate) is not ad.Zero:
+            moved = fun._replace(scalar=_const_derivative(fun.scalar, index, len(consts)))
+            terms.append(
+                frechet_p.bind(*matrices, *consts, rate, fun=moved, order=order, nbatch=nbatch)
+            )
     if not terms:
         return out, ad.Zero.from_primal_value(out)
     return out, functools.reduce(jnp.add, (term.astype(out.dtype) for term in terms))
 
 
 @functools.lru_cache(maxsize=512)
-def _const_derivative(scalar, moving):
-    """``z, consts, rates -> d/ds f(z, consts + s rates)``."""
+def _const_derivative(scalar, index: int, count: int):
+    """``z, consts, rate -> d/ds f(z, consts + s rate e_index)``; linear in the rate."""
 
-    def derivative(z, *consts_and_rates):
-        consts, rates = consts_and_rates[: len(moving)], iter(consts_and_rates[len(moving) :])
-        tangents = [
-            next(rates) if keep else jnp.zeros_like(c)
-            for c, keep in zip(consts, moving, strict=True)
-        ]
-        return jax.jvp(lambda *c: scalar(z, *c), consts, tuple(tangents))[1]
+    def derivative(z, *operands):
+        consts, rate = operands[:count], operands[count]
+
+        def along(value):
+            return scalar(z, *consts[:index], value, *consts[index + 1 :])
+
+        return jax.jvp(along, (consts[index],), (rate,))[1]
 
     return derivative
 

@@ -21,9 +21,9 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 
 from dqc_lite.linalg._common import adjoint, matmul
+from dqc_lite.linalg._generic_function import Generic
 from dqc_lite.linalg._primitive import batch_to_front, define, is_zero
 from dqc_lite.linalg.divided_differences import divided_difference
-from dqc_lite.linalg.scalar_functions import Generic
 
 __all__ = ["matrix_function", "trace_function"]
 
@@ -31,7 +31,7 @@ _LARGEST_TENSOR = 2**21  # entries of f[w_i, w_k, ..., w_j] formed at once
 
 
 def matrix_function(fn, a, w, v, consts=()):
-    """f(a) for Hermitian a (..., n, n) with constant eigenpairs w, v; differentiable in a, consts."""
+    """f(a) of Hermitian a (..., n, n), eigenpairs w, v constant; differentiable in a, consts."""
     return _frechet_p.bind(a, w, v, *consts, fn=fn, n_consts=len(consts))
 
 
@@ -84,7 +84,9 @@ def _scan_contract(fn, w, es, consts):
 
 def _axes(w, count):
     """w along each of ``count`` new axes."""
-    return [w[(..., *(slice(None) if j == i else None for j in range(count)))] for i in range(count)]
+    return [
+        w[(..., *(slice(None) if j == i else None for j in range(count)))] for i in range(count)
+    ]
 
 
 def _einsum(rule, *operands):

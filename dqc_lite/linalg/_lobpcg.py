@@ -19,9 +19,9 @@ FLOOR = 0.1  # smallest denominator of the preconditioner, relative to the sprea
 class Iterate(NamedTuple):
     """Outcome of a forward solve."""
 
-    values: Float[Array, k]
+    values: Float[Array, " k"]
     vectors: Inexact[Array, "n k"]
-    residuals: Float[Array, k]
+    residuals: Float[Array, " k"]
     gap: Float[Array, ""]
     scale: Float[Array, ""]
     iterations: Int[Array, ""]

@@ -101,7 +101,7 @@ def _conjugate_gradients(apply, smooth, rhs, limit):
     return best, jnp.linalg.norm(rhs - apply(best), axis=0)
 
 
-def _dot(x, y) -> Float[Array, k]:
+def _dot(x, y) -> Float[Array, " k"]:
     return jnp.sum((jnp.conj(x) * y).real, axis=0)
 
 

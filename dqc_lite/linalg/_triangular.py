@@ -81,7 +81,9 @@ def logm_triangular(t: Complex[Array, "m m"]) -> Complex[Array, "m m"]:
     shifted = power - identity
     total = jnp.zeros_like(t)
     for node, weight in zip((nodes + 1).tolist(), weights.tolist(), strict=True):
-        solved = triangular_solve(identity + 0.5 * node * shifted, shifted, left_side=True, lower=False)
+        solved = triangular_solve(
+            identity + 0.5 * node * shifted, shifted, left_side=True, lower=False
+        )
         total = total + 0.5 * weight * solved
     total = total * jnp.where(count < limit, 1.0, jnp.nan).astype(t.dtype)  # log 0
     return total * (2.0 ** count.astype(real_dtype(t.dtype))).astype(t.dtype)
@@ -113,7 +115,7 @@ def funm_triangular(f, t: Complex[Array, "m m"], *consts) -> Complex[Array, "m m
     return value * jnp.where(converged, 1.0, jnp.nan).astype(t.dtype)
 
 
-def _cluster_taylor(f, t: Complex[Array, "m m"], ids: Int[Array, m], consts):
+def _cluster_taylor(f, t: Complex[Array, "m m"], ids: Int[Array, " m"], consts):
     """f of the block diagonal part: sum_k f^(k)(mean)/k! (T - mean)^k, all clusters at once.
 
     Returns the value and whether the last two terms are down to rounding in every cluster.
@@ -133,7 +135,7 @@ def _cluster_taylor(f, t: Complex[Array, "m m"], ids: Int[Array, m], consts):
     return total, jnp.all(tail <= 1e2 * eps_of(t.dtype) * size)
 
 
-def _taylor(f, z: Complex[Array, m]) -> list[Array]:
+def _taylor(f, z: Complex[Array, " m"]) -> list[Array]:
     """f^(k)(z)/k! for k = 0..TAYLOR_ORDER."""
 
     def series(z):

@@ -53,7 +53,7 @@ class EigenvalueSubgradient(NamedTuple):
 
     value: Float[Array, ""]
     basis: Inexact[Array, "n n"]
-    members: Bool[Array, "n"]
+    members: Bool[Array, n]
     multiplicity: Int[Array, ""]
     position: Int[Array, ""]
 
@@ -98,7 +98,7 @@ def eigenvalue_subgradient(
 
 def eigenvalue_directional_derivatives(
     a: Inexact[Array, "n n"], direction: Inexact[Array, "n n"], *, rtol: float | None = None
-) -> Float[Array, "n"]:
+) -> Float[Array, n]:
     """Exact one-sided derivatives of all ascending eigenvalues of ``a + t direction`` at t = 0+.
 
     Inside a level they are the eigenvalues of U^H direction U in ascending order. A spectral

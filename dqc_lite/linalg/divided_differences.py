@@ -20,12 +20,13 @@ import jax.numpy as jnp
 
 from dqc_lite._types import Array, Num
 from dqc_lite.linalg._common import eps_of
-from dqc_lite.linalg.scalar_functions import ScalarFunction, generic, homogeneous
+from dqc_lite.linalg._generic_function import generic
+from dqc_lite.linalg.scalar_functions import ScalarFunction, homogeneous
 
 __all__ = ["divided_difference"]
 
 
-def divided_difference(f, *nodes: Num[Array, "..."], consts: tuple = ()) -> Num[Array, "..."]:
+def divided_difference(f, *nodes: Num[Array, ...], consts: tuple = ()) -> Num[Array, ...]:
     """f[x_0, ..., x_m], elementwise over the broadcast ``nodes``.
 
     Args:
@@ -48,8 +49,9 @@ def divided_difference(f, *nodes: Num[Array, "..."], consts: tuple = ()) -> Num[
 def _table(f, x, consts):
     """The triangular scheme, each row carrying values and error estimates."""
     eps = eps_of(x[0].dtype)
-    row = [f.derivatives(xi, 0, *consts)[0] for xi in x]
-    errors = [eps * jnp.abs(d) for d in row]
+    ends = [f.derivatives(xi, 1, *consts) for xi in x]
+    row = [value for value, _ in ends]
+    errors = [eps * (jnp.abs(d) + jnp.abs(xi * slope)) for xi, (d, slope) in zip(x, ends, strict=True)]
     for level in range(1, len(x)):
         pairs = [(x[i : i + level + 1], i) for i in range(len(x) - level)]
         if level == 1 and f.first(x[0], x[0], *consts) is not None:
@@ -71,7 +73,7 @@ def _entry(f, x, values, errors, consts):
     noise = (sum(errors) + eps * (jnp.abs(values[0]) + jnp.abs(values[1]))) / width
     taylor, remainder = _taylor(f, x, consts)
     # A step between the nodes hides from every derivative: then the two forms disagree.
-    agree = jnp.abs(taylor - recursion) <= 16 * (noise + remainder)
+    agree = jnp.abs(taylor - recursion) <= 1000 * (noise + remainder)
     use_taylor = equal | ((remainder < noise) & agree)
     return jnp.where(use_taylor, taylor, recursion), jnp.where(use_taylor, remainder, noise)
 
@@ -86,4 +88,6 @@ def _taylor(f, x, consts):
     parts = [parts[0]] + [jnp.where(h[k] == 0, 0, parts[k]) for k in range(1, len(parts))]
     total = sum(reversed(parts))
     last = jnp.abs(parts[-1]) + jnp.abs(parts[-2])
-    return total, last + 4 * eps_of(center.dtype) * jnp.abs(total)
+    # Rounding of the derivative itself, and of the point where it is taken.
+    slope = jnp.abs(center * derivatives[1]) / math.factorial(order)
+    return total, last + eps_of(center.dtype) * (4 * jnp.abs(total) + slope)

@@ -107,7 +107,7 @@ def eig(
     if not left:
         return EigResult(w, v)
     dual = adjoint(jnp.linalg.inv(v)) if v.size else v
-    if gauge == "lapack":
+    if gauge == "lapack" and v.size:
         dual = _unit_columns(dual)
     return EigTwoSidedResult(w, dual, v) if right else EigResult(w, dual)
 

@@ -68,8 +68,8 @@ def eigh(
     Returns:
         ``EighResult(eigenvalues, eigenvectors)``. Complex vectors have their largest component
         (the first within 0.1 % of it) real and positive; their derivatives follow parallel
-        transport, not that phase; with ``check`` phases are random. In the generalized problem the phase is that of L^H v,
-        b = L L^H. NaN where ``b`` is not positive definite.
+        transport, not that phase; with ``check`` phases are random. In the generalized problem
+        the phase is that of L^H v, b = L L^H. NaN where ``b`` is not positive definite.
 
     Raises:
         InputError: shapes, dtypes or ``blocks`` that do not fit.

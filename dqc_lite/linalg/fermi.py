@@ -35,8 +35,8 @@ class FermiResult(NamedTuple):
     """``density_matrix`` C n C^H, chemical potential ``mu``, ``entropy`` in units of k_B."""
 
     density_matrix: Inexact[Array, "... n n"]
-    mu: Float[Array, "..."]
-    entropy: Float[Array, "..."]
+    mu: Float[Array, ...]
+    entropy: Float[Array, ...]
 
 
 def fermi_density_matrix(

@@ -17,8 +17,9 @@ from jaxtyping import Inexact
 from dqc_lite._types import Array, Num
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import as_square, matmul, poison, raw_eigh, rounding, symmetrize
+from dqc_lite.linalg._generic_function import generic
 from dqc_lite.linalg._hermitian_frechet import matrix_function, trace_function
-from dqc_lite.linalg.scalar_functions import Exp, Log, Power, ScalarFunction, Sign, generic
+from dqc_lite.linalg.scalar_functions import Exp, Log, Power, ScalarFunction, Sign
 
 __all__ = ["expm", "funm", "invsqrtm", "logm", "powm", "signm", "sqrtm", "trace_funm"]
 
@@ -58,9 +59,7 @@ def funm(
     return matrix_function(fn, a, w, v, consts)
 
 
-def trace_funm(
-    a: Inexact[Array, "... n n"], f: Callable | ScalarFunction
-) -> Num[Array, "..."]:
+def trace_funm(a: Inexact[Array, "... n n"], f: Callable | ScalarFunction) -> Num[Array, ...]:
     """tr f(a) = sum_i f(w_i) for Hermitian ``a``; the gradient is f'(a).
 
     Use it, not ``eigvalsh``, for Hessians of sums over eigenvalues: an entry f'[w_i, w_j] links

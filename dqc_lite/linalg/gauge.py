@@ -56,9 +56,7 @@ class GaugeReport(NamedTuple):
     def eigh_is_exact(self) -> Bool[Array, ""]:
         """First derivatives through ``eigh`` are exact for this function at this matrix."""
         return ~(
-            self.depends_on_basis
-            | self.depends_on_phase
-            | self.depends_on_individual_eigenvalues
+            self.depends_on_basis | self.depends_on_phase | self.depends_on_individual_eigenvalues
         )
 
     def __str__(self) -> str:

@@ -53,7 +53,7 @@ def eigsh(
     args: tuple = (),
     n: int | None = None,
     dtype: object = None,
-    diagonal: Float[Array, n] | None = None,
+    diagonal: Float[Array, " n"] | None = None,
     tol: float | None = None,
     maxiter: int = 500,
     degen_rtol: float | None = None,

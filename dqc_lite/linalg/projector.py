@@ -31,8 +31,8 @@ __all__ = ["ProjectorStatus", "density_matrix", "spectral_gap", "spectral_projec
 class ProjectorStatus(NamedTuple):
     """``gap`` = w[k] - w[k-1] (infinite for k = 0 or n); ``defined``: is it above rounding."""
 
-    gap: Float[Array, "..."]
-    defined: Bool[Array, "..."]
+    gap: Float[Array, ...]
+    defined: Bool[Array, ...]
 
 
 def spectral_projector(

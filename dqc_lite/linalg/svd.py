@@ -8,8 +8,10 @@ values. The rotations X of u and Y of v obey
   rotates u against v is determined, the common rotation is a choice of basis and set to zero;
 - inside the null cluster: ``X = Y = 0``, both are a choice of basis.
 
+What leaves the span of u (m > n) is solved along with them, see ``_motion``.
+
 The system is solved by division in a ``custom_linear_solve`` whose operator is kept as a function
-of ``H``, so the rule is closed: differentiating it again never sees 1/(s_j - s_i).
+of H, so the rule is closed: differentiating it again never sees 1/(s_j - s_i).
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from dqc_lite.linalg._common import (
     eps_of,
     matmul,
     poison,
-    real_dtype,
     symmetrize,
 )
 
@@ -161,9 +162,13 @@ def _svd_jvp(options, primals, tangents):
     same, null = _clusters(s, *options[1:])
     k = matmul(adjoint(u), da, v)
     h = jnp.where(same, matmul(adjoint(u), a, v), 0.0)
-    x, y = _rotations(same, null, h, s, k)
     image = matmul(da, v)
-    z = _outside(null, h, s, image - matmul(u, adjoint(u), image))
+    outer = image - matmul(u, adjoint(u), image)
+    # columns of a v outside the span of u: none but those of the null cluster, which u does not
+    # follow; zero here, not so its derivative
+    rest = matmul(a, v)
+    rest = jnp.where(null, rest - matmul(u, adjoint(u), rest), 0.0)
+    x, y, z = _motion(same, null, h, rest, s, k, outer)
     du = matmul(u, x) + z
     extra = -matmul(u, adjoint(z), u_full[:, n:])  # keeps the completion orthogonal
     return (u_full, s, v), (
@@ -182,54 +187,71 @@ def _clusters(s, degen_rtol: float, rank_rtol: float):
     return linked | (null[:, None] & null[None, :]), null
 
 
-def _rotations(
-    same: Bool[Array, "n n"], null: Bool[Array, n], h: Inexact[Array, "n n"], s, k
-) -> tuple[Inexact[Array, "n n"], Inexact[Array, "n n"]]:
-    """The pair (X, Y) of the module text."""
-    si, sj = jax.lax.stop_gradient((s[:, None], s[None, :]))
+def _motion(
+    same: Bool[Array, "n n"],
+    null: Bool[Array, " n"],
+    h: Inexact[Array, "n n"],
+    rest: Inexact[Array, "m n"],
+    s: Float[Array, " n"],
+    k: Inexact[Array, "n n"],
+    outer: Inexact[Array, "m n"],
+) -> tuple[Inexact[Array, "n n"], Inexact[Array, "n n"], Inexact[Array, "m n"]]:
+    """X, Y of the module text and Z, the motion of u out of its span: ``du = u X + Z``.
+
+    With N (``rest``) the part of ``a v`` outside the span of u, Z obeys ``Z H - N Y = outer`` and
+    enters the other two by ``-Z^H N`` and ``-N^H Z``. Z^H is a fourth unknown, so that the system
+    is linear over the complex numbers.
+    """
     zero = null[:, None] & null[None, :]
-    inside = same & ~zero
+    hh, nh = adjoint(h), adjoint(rest)
+    select = functools.partial(_select, same, zero)
 
-    def select(off, within, nothing):
-        return jnp.where(same, jnp.where(zero, nothing, within), off)
+    def operator(unknowns):
+        x, y, z, zh = unknowns
+        first = matmul(x, h) - matmul(h, y) - matmul(zh, rest)
+        second = matmul(y, hh) - matmul(hh, x) - matmul(nh, z)
+        return (
+            select(first, matmul(x, h) + matmul(h, x), x),
+            select(second, x + y, y),
+            jnp.where(null, z, matmul(z, h) - matmul(rest, y)),
+            jnp.where(null[:, None], zh, matmul(hh, zh) + matmul(y, nh)),
+        )
 
-    def operator(pair):
-        x, y = pair
-        first = select(matmul(x, h) - matmul(h, y), matmul(x, h) + matmul(h, x), x)
-        ht = adjoint(h)
-        second = select(matmul(y, ht) - matmul(ht, x), x + y, y)
-        return first, second
+    rhs = (
+        select(k, 0.5 * (k - adjoint(k)), 0.0),
+        select(adjoint(k), 0.0, 0.0),
+        jnp.where(null, 0.0, outer),
+        jnp.where(null[:, None], 0.0, adjoint(outer)),
+    )
+    solve, transpose_solve = _division(same, null, jax.lax.stop_gradient(s))
+    return jax.lax.custom_linear_solve(operator, rhs, solve, transpose_solve)[:3]
 
-    # elementwise inverse of [[sj, -si], [-si, sj]] outside, [[si + sj, 0], [1, 1]] inside
+
+def _select(same, zero, between, inside, nothing):
+    return jnp.where(same, jnp.where(zero, nothing, inside), between)
+
+
+def _division(same, null, s):
+    """Inverse of the operator at H = diag(s), N = 0, and of its transpose: 2x2 systems."""
+    si, sj = s[:, None], s[None, :]
+    zero = null[:, None] & null[None, :]
+    # [[sj, -si], [-si, sj]] between clusters, [[si + sj, 0], [1, 1]] inside, 1 in the null one
     gap = jnp.where(same, 1.0, (sj - si) * (sj + si))
-    total = jnp.where(inside, si + sj, 1.0)
-    one = jnp.ones_like(gap)
-    g11 = select(sj / gap, one / total, one)
-    g12 = select(si / gap, 0 * one, 0 * one)
-    g21 = select(si / gap, -one / total, 0 * one)
-    g22 = select(sj / gap, one, one)
+    total = jnp.where(same & ~zero, si + sj, 1.0)
+    select = functools.partial(_select, same, zero)
+    g11, g12 = select(sj / gap, 1.0 / total, 1.0), select(si / gap, 0.0, 0.0)
+    g21, g22 = select(si / gap, -1.0 / total, 0.0), select(sj / gap, 1.0, 1.0)
+    scale = jnp.where(null, 1.0, s)
 
     def solve(_, rhs):
-        return g11 * rhs[0] + g12 * rhs[1], g21 * rhs[0] + g22 * rhs[1]
+        p, q, r, t = rhs
+        return g11 * p + g12 * q, g21 * p + g22 * q, r / scale, t / scale[:, None]
 
     def transpose_solve(_, rhs):
-        return g11 * rhs[0] + g21 * rhs[1], g12 * rhs[0] + g22 * rhs[1]
+        p, q, r, t = rhs
+        return g11 * p + g21 * q, g12 * p + g22 * q, r / scale, t / scale[:, None]
 
-    rhs = select(k, 0.5 * (k - adjoint(k)), 0.0), select(adjoint(k), 0.0, 0.0)
-    return jax.lax.custom_linear_solve(operator, rhs, solve, transpose_solve)
-
-
-def _outside(null, h, s, image):
-    """Part of du orthogonal to u: ``Z H = (1 - u u^H) da v``, zero on the null cluster."""
-    keep = ~null[None, :]
-    h = jnp.where(null[:, None] & null[None, :], jnp.eye(h.shape[0], dtype=h.dtype), h)
-    scale = jax.lax.stop_gradient(jnp.where(null, 1.0, s))[None, :]
-
-    def solve(_, rhs):
-        return rhs / scale.astype(real_dtype(rhs.dtype))
-
-    rhs = jnp.where(keep, image, 0.0)
-    return jax.lax.custom_linear_solve(lambda z: matmul(z, h), rhs, solve, solve)
+    return solve, transpose_solve
 
 
 @jax.custom_jvp

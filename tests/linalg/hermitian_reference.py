@@ -119,17 +119,17 @@ def derivative_exact(f: Callable, directions: int):
     return total / (2 * STEP) ** directions
 
 
+def moved(a, directions, t):
+    """a + sum t_i e_i in 50 digits."""
+    point = exact(a)
+    for s, e in zip(t, directions, strict=True):
+        point = point + s * exact(e)
+    return point
+
+
 def along(a, directions, f):
     """(t_1, ..., t_m) -> f(a + sum t_i e_i) in 50 digits."""
-    a, es = exact(a), [exact(e) for e in directions]
-
-    def run(*t):
-        point = a.copy()
-        for s, e in zip(t, es, strict=True):
-            point += s * e
-        return f(point)
-
-    return run
+    return lambda *t: f(moved(a, directions, t))
 
 
 # --- the JAX side ------------------------------------------------------------------------------
@@ -161,11 +161,9 @@ def reverse(f, m):
     """The same by nested grad: only transposition is used for every order."""
 
     def run(a, *es):
-        def line(t):
-            return f(a + sum(s * e for s, e in zip(t, es, strict=True)))
-
+        line = _line(f, a, es)
         for i in range(m):
-            line = (lambda g, i: lambda t: jax.grad(g)(t)[i])(line, i)
+            line = _component(line, i)
         return line(jnp.zeros(m, jnp.real(a).dtype))
 
     return jax.jit(run)
@@ -175,15 +173,24 @@ def mixed(f, m):
     """Forward over reverse: nested jvp of one grad."""
 
     def run(a, *es):
-        def line(t):
-            return f(a + sum(s * e for s, e in zip(t, es, strict=True)))
-
-        line = (lambda g: lambda t: jax.grad(g)(t)[0])(line)
+        line = _component(_line(f, a, es), 0)
         for i in range(1, m):
-            line = (lambda g, i: lambda t: jax.jvp(g, (t,), (jnp.eye(m, dtype=t.dtype)[i],))[1])(line, i)
+            line = _directional(line, i, m)
         return line(jnp.zeros(m, jnp.real(a).dtype))
 
     return jax.jit(run)
+
+
+def _line(f, a, es):
+    return lambda t: f(a + sum(s * e for s, e in zip(t, es, strict=True)))
+
+
+def _component(f, i):
+    return lambda t: jax.grad(f)(t)[i]
+
+
+def _directional(f, i, m):
+    return lambda t: jax.jvp(f, (t,), (jnp.eye(m, dtype=t.dtype)[i],))[1]
 
 
 def relative(x, reference):

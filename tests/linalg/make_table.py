@@ -224,16 +224,24 @@ def cases():
         eigh_blocks_case(1e-10),
         eigh_blocks_case(1e-8),
         eigh_blocks_case(1e-4),
-        projector_case("pairs 1e-8 apart, times 1e8", pair * 1e8, 3),
+        projector_case("exact pairs, times 1e8", pair * 1e8, 3),
         projector_case("float32, pairs 2e-6 apart", ref.pairs(2e-6), 3, np.float32),
         function_case(
-            "a^2 at a = 1", "`powm`", np.eye(4), lambda x: linalg.powm(x, 2), lambda w: w * w,
+            "a^2 at a = 1",
+            "`powm`",
+            np.eye(4),
+            lambda x: linalg.powm(x, 2),
+            lambda w: w * w,
             lambda x: x * x,
         ),
         function_case("exp at a = 1", "`expm`", np.eye(4), linalg.expm, jnp.exp, mp.exp),
         function_case(
-            "S^(-1/2) at S = 1", "`invsqrtm`", np.eye(4), linalg.invsqrtm,
-            lambda w: 1 / jnp.sqrt(w), lambda x: 1 / mp.sqrt(x),
+            "S^(-1/2) at S = 1",
+            "`invsqrtm`",
+            np.eye(4),
+            linalg.invsqrtm,
+            lambda w: 1 / jnp.sqrt(w),
+            lambda x: 1 / mp.sqrt(x),
         ),
         overlap_case(),
         fermi_case(),
@@ -282,7 +290,10 @@ Relative errors of the first / second derivative along symmetry-breaking directi
 
 
 def main():
-    table = ["| case | our function | ours | " + " | ".join(RULES) + " |", "|---|---|---|---|---|---|"]
+    table = [
+        "| case | our function | ours | " + " | ".join(RULES) + " |",
+        "|---|---|---|---|---|---|",
+    ]
     for cells in rows():
         table.append("| " + " | ".join(cells) + " |")
         print(table[-1], flush=True)

@@ -27,8 +27,7 @@ def test_directional_derivatives(a, cplx):
     e = ref.hermitian(6, 5, cplx)
     step = mp.mpf(10) ** -20
     # An exactly degenerate neighbour of the float matrix, so that the reference has the level too.
-    w, v = np.linalg.eigh(a)
-    levels = np.round(w, 9)
+    levels = np.round(np.linalg.eigvalsh(a), 9)
     exact_v = ref.eigh_exact(ref.exact(ref.hermitian(6, 8)))[1]
     point = exact_v * mp.diag([mp.mpf(x) for x in levels]) * exact_v.H
     moved, _ = ref.eigh_exact(point + step * ref.exact(e))
@@ -36,7 +35,6 @@ def test_directional_derivatives(a, cplx):
     floats = np.array(exact_v.tolist(), dtype=float).reshape(6, 6)
     values = jax.jit(eigenvalue_directional_derivatives)((floats * levels) @ floats.T, e)
     np.testing.assert_allclose(values, expected, atol=1e-12)
-    assert v.shape == (6, 6)
 
 
 def test_subgradient_set():
@@ -50,7 +48,8 @@ def test_subgradient_set():
     np.testing.assert_allclose(a @ element, -element, atol=1e-13)
     top = eigenvalue_subgradient(a)
     assert int(top.multiplicity) == 1
-    np.testing.assert_allclose(top.element(), jax.grad(lambda x: jnp.linalg.eigvalsh(x)[-1])(a), atol=1e-12)
+    plain = jax.grad(lambda x: jnp.linalg.eigvalsh(x)[-1])(a)
+    np.testing.assert_allclose(top.element(), plain, atol=1e-12)
     g = jnp.diag(jnp.array([0.0, 1.0, 0, 0, 0, 0]))
     assert float(jnp.trace(level.element(g))) == pytest.approx(1.0)
 
@@ -87,7 +86,8 @@ def test_least_norm_is_steepest_descent():
     g = best.subgradient["t"]
 
     def slope(d):
-        return eigenvalue_directional_derivatives(base, sum(t * p for t, p in zip(d, parts, strict=True)))[-1]
+        direction = sum(t * p for t, p in zip(d, parts, strict=True))
+        return eigenvalue_directional_derivatives(base, direction)[-1]
 
     assert float(slope(-g / best.norm)) == pytest.approx(-float(best.norm), rel=1e-4)
     others = rng.normal(size=(200, 4))

@@ -49,7 +49,9 @@ def test_against_recursion(name, order):
     for x, value in zip(nodes, values, strict=True):
         expected = recursion(exact, sorted(mp.mpf(t) for t in x))
         # A value near a zero of f^(m) is measured by the size of its neighbourhood.
-        size = max(abs(expected), abs(mp.diff(exact, mp.mpf(x.mean()), order)) / mp.factorial(order))
+        size = max(
+            abs(expected), abs(mp.diff(exact, mp.mpf(x.mean()), order)) / mp.factorial(order)
+        )
         assert abs(mp.mpf(float(value)) - expected) / size < 1e-10, x
 
 
@@ -65,7 +67,9 @@ def test_fermi_never_overflows():
 def test_a_step_between_close_nodes_is_seen():
     """Every derivative of sign is 0: Taylor must not win across the step."""
     for f in (Sign(), jnp.sign):
-        values = [float(divided_difference(f, jnp.asarray(-t), jnp.asarray(t))) for t in (1e-9, 1.0)]
+        values = [
+            float(divided_difference(f, jnp.asarray(-t), jnp.asarray(t))) for t in (1e-9, 1.0)
+        ]
         assert values == pytest.approx([1e9, 1.0])
         assert float(divided_difference(f, jnp.asarray(-1.0), jnp.ones(()), jnp.ones(()))) == -0.5
 

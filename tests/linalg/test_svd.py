@@ -218,15 +218,11 @@ def test_completion():
     check(null_projector, *make(4, 3, VALUES["identity"]))
 
 
-@pytest.mark.parametrize("rank", [2, 1], ids=["null value", "null cluster"])
-def test_rank_deficient(rank):
-    """Subspaces above the cut, with exact zeros below; rank one as a pair of the cut."""
-    a, e, f = make(4, 3, [2.0, 2.0, 0.0][: rank + 1] if rank == 2 else [2.0, 2.0])
-    if rank == 2:
-        check(left_projector, a, e, f)
-        check(right_projector, a, e, f)
-    else:
-        check(best_rank_two, a, e, f)
+def test_rank_deficient():
+    """Subspaces above the cut, with exact zeros below: a null value, a null cluster."""
+    for fun in (left_projector, right_projector):
+        check(fun, *make(4, 3, [2.0, 2.0, 0.0]))
+    check(left_projector, *make(4, 4, [2.0, 2.0, 0.0, 0.0]))
 
 
 def top_vector(a):
@@ -284,13 +280,13 @@ def test_singular_values():
     """d s_i = u_i^T da v_i for simple values; the sum over a pair; sum s^2 to second order."""
     a, e, _ = make(3, 3, VALUES["simple"])
     u, _, vh = np.linalg.svd(a)
-    tangent = jax.jvp(lambda a: svd(a).s, (a,), (e,))[1]
+    tangent = jax.jit(lambda: jax.jvp(lambda a: svd(a).s, (a,), (e,))[1])()
     np.testing.assert_allclose(tangent, np.diag(u.T @ e @ vh.T), rtol=1e-10)
-    hessian = jax.jvp(jax.grad(lambda a: jnp.sum(svd(a).s ** 2)), (a,), (e,))[1]
+    squares = jax.grad(lambda a: jnp.sum(svd(a).s ** 2))
+    hessian = jax.jit(lambda: jax.jvp(squares, (a,), (e,))[1])()
     np.testing.assert_allclose(hessian, 2 * e, rtol=1e-9, atol=1e-9)
     a, e, _ = make(3, 3, [2.0, 2.0, 0.0])
-    gradient = jax.grad(lambda a: jnp.sum(svd(a).s ** 2))(a)
-    np.testing.assert_allclose(gradient, 2 * a, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(jax.jit(squares)(a), 2 * a, rtol=1e-9, atol=1e-12)
 
 
 def test_pinv_keeps_rank():
@@ -323,7 +319,7 @@ def test_pinv_keeps_rank():
 def test_polar_without_full_rank_is_nan():
     a, e, _ = make(3, 3, [2.0, 1.0, 0.0])
     assert np.isfinite(polar(a).unitary).all()
-    assert np.isnan(jax.grad(scalar(polar_unitary))(a)).all()
+    assert np.isnan(jax.jit(jax.grad(scalar(polar_unitary)))(a)).all()
     assert np.isnan(jax.jvp(polar_unitary, (a,), (e,))[1]).all()
 
 

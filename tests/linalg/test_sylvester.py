@@ -40,7 +40,7 @@ def to_mp(x):
 
 
 def reference(solve, weight, point, e, f):
-    """Loss Re sum(weight * x), its derivative along e and along e and f, by 50-digit differences."""
+    """Re sum(weight * x) and its derivatives along e, and along e and f: 50-digit differences."""
     point, e, f = ([to_mp(x) for x in xs] for xs in (point, e, f))
     weight = to_mp(weight)
 
