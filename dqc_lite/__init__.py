@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dqc_lite import errors, linalg
     from dqc_lite.basis import Basis
-    from dqc_lite.singlepoint import energy, energy_and_forces, forces, solve
+    from dqc_lite.singlepoint import energy, energy_and_forces, forces, solve, solve_with_forces
     from dqc_lite.gradcheck import check_gradients
     from dqc_lite.method import HF
     from dqc_lite.molecule import Molecule, enable_x64
@@ -30,6 +30,7 @@ _HOME = {
     "energy_and_forces": "dqc_lite.singlepoint",
     "forces": "dqc_lite.singlepoint",
     "solve": "dqc_lite.singlepoint",
+    "solve_with_forces": "dqc_lite.singlepoint",
 }
 _MODULES = ("errors", "linalg", "units")
 

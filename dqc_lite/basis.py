@@ -160,6 +160,7 @@ def _radial_moment(n: Any, a: Array) -> Array:
     return 0.5 * jnp.exp(gammaln(half) - half * jnp.log(a))
 
 
+@jax.jit
 def normalized_coefficients(basis: Basis) -> Float[Array, " coefficient"]:
     """Coefficients of ``r^l exp(-a r^2)``, primitives and contraction normalized (libcint's)."""
     table = basis.layout.contraction_table
@@ -195,7 +196,6 @@ class Orbitals:
     layout: Layout
 
 
-@jax.jit
 def orbitals(positions: Float[Array, "atom 3"], basis: Basis) -> Orbitals:
     """Place the normalized basis functions on `positions` (bohr)."""
     return Orbitals(positions, basis.exponents, normalized_coefficients(basis), basis.layout)

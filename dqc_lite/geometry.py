@@ -45,7 +45,7 @@ def length_factor(unit: str) -> float:
 def canonical_symbol(label: str | int) -> str:
     """'o', 'O1', 8 -> 'O';  'ghost-H', 'X-H', '@h', 'Gh(H)' -> 'GHOST-H'."""
     text = str(label).strip()
-    if text.isdigit() and 0 < int(text) < len(ELEMENTS):
+    if re.fullmatch("[0-9]{1,3}", text) and 0 < int(text) < len(ELEMENTS):
         return ELEMENTS[int(text)]
     ghost = _GHOST.match(text)
     plain = ghost or _ATOM.match(text)
@@ -104,12 +104,14 @@ def read_xyz(source: str | os.PathLike) -> str:
     text = os.fspath(source)
     if "\n" in text:
         return text
-    path = Path(text)
-    if not path.is_file():
-        raise GeometryError(f"geometry file {text!r} does not exist; give a path or xyz text.")
     try:
-        return path.read_text()
-    except UnicodeDecodeError as error:
+        return Path(text).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise GeometryError(
+            f"geometry file {text!r} cannot be read: {reason}; give a path or xyz text."
+        ) from error
+    except ValueError as error:  # undecodable bytes, or a NUL in the name
         raise GeometryError(f"geometry file {text!r} is not text.") from error
 
 
@@ -121,7 +123,7 @@ def parse_xyz(text: str) -> list[Atom]:
     """
     lines = text.splitlines()
     first = lines[0].split() if lines else []
-    if len(first) != 1 or not first[0].isdigit():
+    if len(first) != 1 or not re.fullmatch("[0-9]{1,9}", first[0]):
         raise GeometryError(
             "xyz text must begin with a line holding the number of atoms; got "
             f"{lines[0][:60] if lines else ''!r}."

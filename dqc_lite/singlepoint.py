@@ -179,24 +179,11 @@ def solve(
     """
     method = HF() if method is None else method
     problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
-    reference = method.reference(mol)
     _, state = _self_consistent(problem)
     if throw:
         _require_convergence(_status(state))
     _warn_linear_dependence(state, mol)
-    occupations = jnp.asarray(reference.occupations(mol.nao))
-    certificate = Certificate(
-        energy_change=state.delta_energy,
-        orbital_gradient=state.gradient,
-        gap=_gap(state.mo_energy, occupations, state.kept),
-        kept_orbitals=state.kept,
-    )
-    return Solution(
-        energy=state.energy, energies=state.energies, converged=state.converged,
-        iterations=state.iterations, density_matrix=state.density.matrix,
-        mo_energy=state.mo_energy, mo_coeff=state.mo_coeff, mo_occ=occupations,
-        history=state.history, certificate=certificate,
-    )  # fmt: skip
+    return _solution(state, method.reference(mol), mol)
 
 
 def energy(

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from dqc_lite.errors import BasisError, GeometryError, InputError, MethodError
-from dqc_lite.geometry import Atom, parse_xyz
+from dqc_lite.errors import BasisError, InputError, MethodError
+from dqc_lite.geometry import Atom, parse_xyz, read_xyz
 from dqc_lite.interop import pyscf as interop
 from dqc_lite.method import HF, Restricted
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.diis import DIIS
-
-MAX_MAX_CYCLE = 100_000
-"""More cycles than this are taken for a slip."""
 
 _RESTRICTED: dict[str, Restricted] = {"auto": None, "true": True, "false": False, "rohf": "rohf"}
 
@@ -69,15 +64,11 @@ def _molecule(options: Namespace) -> Molecule:
 
 
 def _atoms(file: str) -> list[Atom]:
+    text = read_xyz(Path(file))
     try:
-        return parse_xyz(Path(file).read_text(encoding="utf-8-sig"))
+        return parse_xyz(text)
     except InputError as error:
         raise type(error)(f"geometry file {file!r}: {error}") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise GeometryError(f"geometry file {file!r} cannot be read: {reason}.") from error
-    except ValueError as error:  # undecodable, or numbers that are none
-        raise GeometryError(f"geometry file {file!r} is no xyz text: {error}.") from error
 
 
 def _method(options: Namespace) -> HF:
@@ -89,8 +80,6 @@ def _method(options: Namespace) -> HF:
 
 
 def _solver(options: Namespace) -> DIIS:
-    if options.max_cycle > MAX_MAX_CYCLE:  # the log of the cycles is allocated beforehand
-        raise InputError(f"max_cycle = {options.max_cycle} is more than {MAX_MAX_CYCLE}.")
     return DIIS(
         max_cycle=options.max_cycle,
         energy_tol=options.energy_tol,
@@ -103,8 +92,7 @@ def _check_auxiliary(mol: Molecule, method: HF) -> None:
     if not method.density_fit:
         return
     name = None if method.density_fit is True else method.density_fit
-    with contextlib.redirect_stdout(io.StringIO()):  # PySCF advises on its own interface
-        interop.auxiliary(mol.layout, name)
+    interop.auxiliary(mol.layout, name)
 
 
 def _check_output(name: str | None) -> None:

@@ -39,7 +39,8 @@ def _differential(gradient: Callable, energy: Callable) -> Callable:
     def shape(orbitals: Orbs, *_: Any) -> tuple[int, ...]:
         return (len(orbitals), *orbitals[0].centers.shape)
 
-    fast = accelerated(gradient, shape, reference)
+    energy = jax.jit(energy)
+    fast = accelerated(gradient, shape, jax.jit(reference))
 
     @jax.custom_jvp
     def function(orbitals: Orbs, extra: Any, dual: Any) -> Array:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import functools
 
-import jax.numpy as jnp
 import numpy as np
 import pyscf.gto
 from pyscf.gto.ecp import core_configuration
 from pyscf.scf.atom_hf import frac_occ
 
-from dqc_lite._types import Array
-from dqc_lite.basis import Basis, Layout, Orbitals, orbitals
+from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.errors import InputError
 from dqc_lite.geometry import element_of
 from dqc_lite.integrals import host
@@ -64,17 +62,9 @@ def minimal_basis(layout: Layout) -> tuple[tuple[int, ...], Layout, tuple, np.nd
     mole.basis = {f"{e[0]}{k}": m[0] for k, (e, m) in enumerate(zip(elements, made, strict=True))}
     mole.verbose, mole.spin = 0, None
     mole.build(dump_input=False, parse_arg=False)
-    minimal, _, _, exponents, coefficients = interop.parts(mole)
+    minimal, exponents, coefficients = interop.fixed_functions(mole)
     occupations = np.concatenate([np.asarray(m[1]) for m in made])
     return real, minimal, (exponents, coefficients), occupations
-
-
-def placed(
-    positions: Array, atoms: tuple[int, ...], exponents: Array, coefficients: Array, layout: Layout
-) -> Orbitals:
-    """The minimal functions on the positions (bohr) of their atoms."""
-    basis = Basis(jnp.asarray(exponents), jnp.asarray(coefficients), layout)
-    return orbitals(positions[np.asarray(atoms)], basis)
 
 
 def cross_overlap(orbs: Orbitals, minimal: Orbitals) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
+import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,12 +77,19 @@ def _load(name: str, element: str) -> list:
         except (BasisNotFoundError, KeyError, ValueError):
             pass  # the shipped file does not cover this element: PySCF's library may
     try:
-        functions = pyscf.gto.basis.load(name, element)
-    except (BasisNotFoundError, KeyError, ValueError, OSError):
+        functions = _quietly(pyscf.gto.basis.load, name, element)
+    except (BasisNotFoundError, KeyError, ValueError, OSError, AssertionError):
         functions = _from_basis_set_exchange(name, element)
     if not functions:
         raise BasisError(_unknown_basis(name, element))
     return functions
+
+
+def _quietly(load: Callable, name: str, element: str) -> Any:
+    """Without PySCF's advice to install something when a name is only tried."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return load(name, element)
 
 
 def _from_basis_set_exchange(name: str, element: str) -> list:
@@ -102,7 +111,10 @@ def _unknown_basis(name: str, element: str) -> str:
         return f"basis {name!r} has no functions for element {element!r}; choose another."
     near = difflib.get_close_matches(key, list(ALIAS), n=3)
     hint = f" Did you mean {', '.join(near)}?" if near else ""
-    return f"basis {name!r} is unknown (element {element!r}).{hint}"
+    return (
+        f"basis {name!r} is unknown (element {element!r}).{hint} With the package "
+        "basis-set-exchange installed its sets are found too."
+    )
 
 
 def _parse(text: str, symbol: str) -> list:
@@ -138,8 +150,8 @@ def _ecp_of(symbol: str, ecp: Any) -> list | None:
 @functools.lru_cache(maxsize=512)
 def _load_ecp(name: str, element: str) -> list | None:
     try:
-        return pyscf.gto.basis.load_ecp(name, element) or None
-    except (BasisNotFoundError, KeyError, RuntimeError, ValueError, OSError):
+        return _quietly(pyscf.gto.basis.load_ecp, name, element) or None
+    except (BasisNotFoundError, KeyError, RuntimeError, ValueError, OSError, AssertionError):
         return None
 
 
@@ -211,7 +223,9 @@ def _ecp_tables(mole: pyscf.gto.Mole) -> dict:
 
 @functools.lru_cache(maxsize=64)
 def auxiliary(layout: Layout, name: str | None) -> tuple[Layout, np.ndarray, np.ndarray]:
-    """Layout, exponents and coefficients of an auxiliary basis; None: PySCF's default rules.
+    """Layout, exponents and normalized coefficients of an auxiliary basis.
+
+    `name` None follows PySCF's rules for the default one.
 
     Raises:
         BasisError: no such auxiliary basis.
@@ -220,12 +234,21 @@ def auxiliary(layout: Layout, name: str | None) -> tuple[Layout, np.ndarray, np.
 
     mole = layout.source
     try:
-        basis = addons.make_auxbasis(mole) if name is None else name
-        auxiliary_mole = addons.make_auxmol(mole, basis)
+        with contextlib.redirect_stdout(io.StringIO()):  # PySCF advises on its own interface
+            basis = addons.make_auxbasis(mole) if name is None else name
+            auxiliary_mole = addons.make_auxmol(mole, basis)
     except (BasisNotFoundError, KeyError, ValueError) as error:
         raise BasisError(
             f"density_fit = {name!r} is no auxiliary basis for "
             f"{', '.join(sorted(set(layout.symbols)))}; True takes the default one."
         ) from error
-    auxiliary_layout, _, _, exponents, coefficients = parts(auxiliary_mole)
-    return auxiliary_layout, exponents, coefficients
+    return fixed_functions(auxiliary_mole)
+
+
+def fixed_functions(mole: pyscf.gto.Mole) -> tuple[Layout, np.ndarray, np.ndarray]:
+    """Layout, exponents and coefficients of ``r^l exp(-a r^2)``, normalization included, of
+    functions that are not differentiated (see `dqc_lite.basis.Orbitals`).
+    """
+    layout, _, _, exponents, _ = parts(mole)
+    coefficients = [mole._libcint_ctr_coeff(i).T.ravel() for i in range(mole.nbas)]
+    return layout, exponents, np.concatenate(coefficients)

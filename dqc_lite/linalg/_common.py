@@ -14,10 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Float
+from dqc_lite._types import Array, Bool, Float, Num
 from dqc_lite.errors import InputError
 
+# Input of a public function: (..., n, n), checked by as_square, whose message names the remedy.
+Matrices = Num[Array | np.ndarray, " ..."]
+
 __all__ = [
+    "Matrices",
     "adjoint",
     "as_square",
     "block_mask",
@@ -99,7 +103,7 @@ def rounding(w: Inexact[Array, "... n"]) -> Float[Array, "... 1"]:
     return 4 * w.shape[-1] * eps_of(w.dtype) * norm_scale(w)
 
 
-def cluster_ids(w: Float[Array, "... n"], rtol: float):
+def cluster_ids(w: Float[Array, "... n"], rtol: float | Array):
     """Level number of each eigenvalue: single linkage on the sorted spectrum.
 
     Neighbours closer than ``rtol * max|w|`` share a level. Single linkage is an equivalence
@@ -111,7 +115,7 @@ def cluster_ids(w: Float[Array, "... n"], rtol: float):
     return jnp.concatenate([first, jnp.cumsum(jumps.astype(jnp.int32), axis=-1)], axis=-1)
 
 
-def cluster_mask(w: Float[Array, "... n"], rtol: float) -> Bool[Array, "... n n"]:
+def cluster_mask(w: Float[Array, "... n"], rtol: float | Array) -> Bool[Array, "... n n"]:
     """``mask[i, j]``: do eigenvalues i and j belong to the same level."""
     ids = cluster_ids(w, rtol)
     return ids[..., :, None] == ids[..., None, :]
@@ -138,7 +142,7 @@ def block_mask(sizes: Sequence[int]) -> Bool[Array, "n n"]:
     return jnp.asarray(ids[:, None] == ids[None, :])
 
 
-def poison(x: Array, bad: Bool[Array, ...]) -> Array:
+def poison(x: Array, bad: Bool[Array, " ..."]) -> Array:
     """``x`` times NaN where ``bad`` (one flag per batch member).
 
     A product, not a ``where``: its derivative and its transpose are NaN too.

@@ -126,7 +126,7 @@ def _inverse_gaps(w: Float[Array, "... n"], same: Bool[Array, "... n n"]):
 
 def _depends_on_basis(
     cotangent: Inexact[Array, "... n n"], same: Bool[Array, "... n n"]
-) -> Bool[Array, ...]:
+) -> Bool[Array, " ..."]:
     """V^T Vbar must be Hermitian inside every block for a loss that ignores the basis there."""
     skew = jnp.abs(jnp.where(same, cotangent - adjoint(cotangent), 0))
     largest = jnp.abs(cotangent).max((-2, -1))

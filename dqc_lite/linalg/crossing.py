@@ -25,6 +25,7 @@ from jaxtyping import Inexact
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import (
+    Matrices,
     adjoint,
     as_square,
     cluster_ids,
@@ -53,7 +54,7 @@ class EigenvalueSubgradient(NamedTuple):
 
     value: Float[Array, ""]
     basis: Inexact[Array, "n n"]
-    members: Bool[Array, n]
+    members: Bool[Array, " n"]
     multiplicity: Int[Array, ""]
     position: Int[Array, ""]
 
@@ -80,7 +81,7 @@ class MinimalNorm(NamedTuple):
 
 
 def eigenvalue_subgradient(
-    a: Inexact[Array, "n n"], k: int = -1, *, rtol: float | None = None
+    a: Matrices, k: int = -1, *, rtol: float | Array | None = None
 ) -> EigenvalueSubgradient:
     """Generalized gradient of the k-th lowest eigenvalue (default the largest) of Hermitian ``a``.
 
@@ -97,8 +98,8 @@ def eigenvalue_subgradient(
 
 
 def eigenvalue_directional_derivatives(
-    a: Inexact[Array, "n n"], direction: Inexact[Array, "n n"], *, rtol: float | None = None
-) -> Float[Array, n]:
+    a: Matrices, direction: Matrices, *, rtol: float | Array | None = None
+) -> Float[Array, " n"]:
     """Exact one-sided derivatives of all ascending eigenvalues of ``a + t direction`` at t = 0+.
 
     Inside a level they are the eigenvalues of U^H direction U in ascending order. A spectral
@@ -118,7 +119,7 @@ def minimal_norm_subgradient(
     x,
     weights: int | Mapping[int, float] = -1,
     *,
-    rtol: float | None = None,
+    rtol: float | Array | None = None,
     steps: int = 300,
 ) -> MinimalNorm:
     """Least-norm element of the generalized gradient of sum_k c_k w_k(matrix(x)).

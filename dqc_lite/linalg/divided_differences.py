@@ -26,7 +26,7 @@ from dqc_lite.linalg.scalar_functions import ScalarFunction, homogeneous
 __all__ = ["divided_difference"]
 
 
-def divided_difference(f, *nodes: Num[Array, ...], consts: tuple = ()) -> Num[Array, ...]:
+def divided_difference(f, *nodes: Num[Array, " ..."], consts: tuple = ()) -> Num[Array, " ..."]:
     """f[x_0, ..., x_m], elementwise over the broadcast ``nodes``.
 
     Args:
@@ -51,7 +51,9 @@ def _table(f, x, consts):
     eps = eps_of(x[0].dtype)
     ends = [f.derivatives(xi, 1, *consts) for xi in x]
     row = [value for value, _ in ends]
-    errors = [eps * (jnp.abs(d) + jnp.abs(xi * slope)) for xi, (d, slope) in zip(x, ends, strict=True)]
+    errors = [
+        eps * (jnp.abs(d) + jnp.abs(xi * slope)) for xi, (d, slope) in zip(x, ends, strict=True)
+    ]
     for level in range(1, len(x)):
         pairs = [(x[i : i + level + 1], i) for i in range(len(x) - level)]
         if level == 1 and f.first(x[0], x[0], *consts) is not None:

@@ -12,6 +12,7 @@ from jaxtyping import Inexact
 from dqc_lite._types import Array, Bool, Float
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import (
+    Matrices,
     adjoint,
     as_square,
     block_mask,
@@ -35,8 +36,8 @@ class EighResult(NamedTuple):
 
 
 def eigh(
-    a: Inexact[Array, "... n n"],
-    b: Inexact[Array, "... n n"] | None = None,
+    a: Matrices,
+    b: Matrices | None = None,
     *,
     blocks: Sequence[int] | None = None,
     degen_rtol: float | None = None,
@@ -91,9 +92,7 @@ def eigh(
     return EighResult(w, back_transform(factor, v))
 
 
-def eigvalsh(
-    a: Inexact[Array, "... n n"], b: Inexact[Array, "... n n"] | None = None
-) -> Float[Array, "... n"]:
+def eigvalsh(a: Matrices, b: Matrices | None = None) -> Float[Array, "... n"]:
     """Eigenvalues in ascending order; ``dw_i = v_i^H (da - w_i db) v_i``.
 
     At a crossing this is one member of the generalized gradient (see ``eigenvalue_subgradient``).

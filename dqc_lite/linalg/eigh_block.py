@@ -10,6 +10,7 @@ from jaxtyping import Inexact
 
 from dqc_lite._types import Array
 from dqc_lite.linalg._common import (
+    Matrices,
     adjoint,
     as_square,
     block_mask,
@@ -32,9 +33,9 @@ class EighBlockResult(NamedTuple):
 
 
 def eigh_block(
-    a: Inexact[Array, "... n n"],
+    a: Matrices,
     sizes: Sequence[int],
-    b: Inexact[Array, "... n n"] | None = None,
+    b: Matrices | None = None,
 ) -> EighBlockResult:
     """Invariant subspaces of Hermitian ``a`` (``a V = b V H``), lowest first.
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Inexact
 
 from dqc_lite._types import Array, Float
-from dqc_lite.linalg._common import adjoint, as_square, eps_of, raw_eigh
+from dqc_lite.linalg._common import Matrices, adjoint, as_square, eps_of, raw_eigh
 from dqc_lite.linalg._hermitian_frechet import matrix_function, trace_function
 from dqc_lite.linalg.eigh import back_transform, reduce_generalized
 from dqc_lite.linalg.scalar_functions import Entropy, Fermi, ScaledFermi
@@ -35,15 +35,15 @@ class FermiResult(NamedTuple):
     """``density_matrix`` C n C^H, chemical potential ``mu``, ``entropy`` in units of k_B."""
 
     density_matrix: Inexact[Array, "... n n"]
-    mu: Float[Array, ...]
-    entropy: Float[Array, ...]
+    mu: Float[Array, " ..."]
+    entropy: Float[Array, " ..."]
 
 
 def fermi_density_matrix(
-    f: Inexact[Array, "... n n"],
+    f: Matrices,
     nelec,
     temperature,
-    s: Inexact[Array, "... n n"] | None = None,
+    s: Matrices | None = None,
 ) -> FermiResult:
     """Density matrix of ``nelec`` non-interacting fermions of one spin at ``temperature``.
 

@@ -16,7 +16,15 @@ from jaxtyping import Inexact
 
 from dqc_lite._types import Array, Num
 from dqc_lite.errors import InputError
-from dqc_lite.linalg._common import as_square, matmul, poison, raw_eigh, rounding, symmetrize
+from dqc_lite.linalg._common import (
+    Matrices,
+    as_square,
+    matmul,
+    poison,
+    raw_eigh,
+    rounding,
+    symmetrize,
+)
 from dqc_lite.linalg._generic_function import generic
 from dqc_lite.linalg._hermitian_frechet import matrix_function, trace_function
 from dqc_lite.linalg.scalar_functions import Exp, Log, Power, ScalarFunction, Sign
@@ -25,7 +33,7 @@ __all__ = ["expm", "funm", "invsqrtm", "logm", "powm", "signm", "sqrtm", "trace_
 
 
 def funm(
-    a: Inexact[Array, "... n n"],
+    a: Matrices,
     f: Callable | ScalarFunction,
     *,
     hermitian: bool = True,
@@ -59,7 +67,7 @@ def funm(
     return matrix_function(fn, a, w, v, consts)
 
 
-def trace_funm(a: Inexact[Array, "... n n"], f: Callable | ScalarFunction) -> Num[Array, ...]:
+def trace_funm(a: Matrices, f: Callable | ScalarFunction) -> Num[Array, " ..."]:
     """tr f(a) = sum_i f(w_i) for Hermitian ``a``; the gradient is f'(a).
 
     Use it, not ``eigvalsh``, for Hessians of sums over eigenvalues: an entry f'[w_i, w_j] links
@@ -70,7 +78,7 @@ def trace_funm(a: Inexact[Array, "... n n"], f: Callable | ScalarFunction) -> Nu
     return trace_function(fn, a, w, v, consts)
 
 
-def expm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+def expm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """Matrix exponential. ``assume_a``: "her" (Hermitian) or "gen" (general)."""
     if _general(assume_a):
         from dqc_lite.linalg.general_funm import expm_general
@@ -79,7 +87,7 @@ def expm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, 
     return funm(a, Exp())
 
 
-def logm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+def logm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """Principal logarithm; Hermitian arguments must be positive definite, else NaN."""
     if _general(assume_a):
         from dqc_lite.linalg.general_funm import logm_general
@@ -88,7 +96,7 @@ def logm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, 
     return funm(a, Log())
 
 
-def sqrtm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+def sqrtm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """Principal square root; Hermitian arguments must be positive semidefinite, else NaN.
 
     Derivatives are not finite at singular ``a``.
@@ -100,16 +108,14 @@ def sqrtm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array,
     return funm(a, Power(0.5))
 
 
-def invsqrtm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+def invsqrtm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """a^(-1/2) of a positive definite (Loewdin orthogonalization) or general matrix."""
     if _general(assume_a):
         return jnp.linalg.inv(sqrtm(a, "gen"))
     return funm(a, Power(-0.5))
 
 
-def powm(
-    a: Inexact[Array, "... n n"], p: float, assume_a: str = "her"
-) -> Inexact[Array, "... n n"]:
+def powm(a: Matrices, p: float, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """a^p for a static real ``p``; ``a`` positive definite unless ``p`` is an integer.
 
     Raises:
@@ -124,7 +130,7 @@ def powm(
     return funm(a, Power(p))
 
 
-def signm(a: Inexact[Array, "... n n"], assume_a: str = "her") -> Inexact[Array, "... n n"]:
+def signm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """Matrix sign: eigenvalues become +1 or -1. NaN where one is 0 within rounding.
 
     In the general case the sign is that of the real part, a (a^2)^(-1/2).

@@ -97,13 +97,15 @@ def eigsh(
     settings = dict(X0=X0, method=method, tol=tol, maxiter=maxiter, degen_rtol=degen_rtol, k=k)
     if callable(a):
         n, dtype = _dimension(n, dtype, b, X0)
-        matvec = lambda x: a(x, *args)  # noqa: E731
-        return _solve(matvec, b, n=n, dtype=dtype, diagonal=diagonal, **settings)
+        return _solve(lambda x: a(x, *args), b, n=n, dtype=dtype, diagonal=diagonal, **settings)
     a = as_square(a)
     a = symmetrize(a.astype(jnp.result_type(a, *(() if b is None else (b,)))))
+    if b is not None:
+        batch = jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (jnp.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))
     run = functools.partial(_solve_matrix, given=diagonal, **settings)
     for _ in range(a.ndim - 2):
-        run = jax.vmap(run, in_axes=(0, None if b is None or b.ndim == 2 else 0))
+        run = jax.vmap(run)
     return run(a, b)
 
 
@@ -139,7 +141,7 @@ def _solve(matvec, b, *, k, X0, n, dtype, diagonal, method, tol, maxiter, degen_
     frozen = jax.lax.stop_gradient
     diagonal = None if diagonal is None else frozen(jnp.asarray(diagonal, real_dtype(dtype)))
     forward = _dense if dense else functools.partial(lobpcg, tol=tol, maxiter=maxiter)
-    found = frozen(forward(operator, start, k, diagonal))
+    found = frozen(forward(lambda x: frozen(operator(x)), start, k, diagonal))
     w, x = _refine(operator, found, k, diagonal, degen_rtol)
     return EigshResult(
         w, back(x), found.residuals[:k], found.gap, found.iterations, found.converged

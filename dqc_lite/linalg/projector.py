@@ -21,7 +21,7 @@ from jaxtyping import Inexact
 
 from dqc_lite._types import Array, Bool, Float
 from dqc_lite.errors import InputError
-from dqc_lite.linalg._common import adjoint, as_square, matmul, poison, raw_eigh, rounding
+from dqc_lite.linalg._common import Matrices, adjoint, as_square, matmul, poison, raw_eigh, rounding
 from dqc_lite.linalg._primitive import define, is_zero
 from dqc_lite.linalg.eigh import back_transform, reduce_generalized
 
@@ -31,14 +31,14 @@ __all__ = ["ProjectorStatus", "density_matrix", "spectral_gap", "spectral_projec
 class ProjectorStatus(NamedTuple):
     """``gap`` = w[k] - w[k-1] (infinite for k = 0 or n); ``defined``: is it above rounding."""
 
-    gap: Float[Array, ...]
-    defined: Bool[Array, ...]
+    gap: Float[Array, " ..."]
+    defined: Bool[Array, " ..."]
 
 
 def spectral_projector(
-    a: Inexact[Array, "... n n"],
+    a: Matrices,
     k: int,
-    b: Inexact[Array, "... n n"] | None = None,
+    b: Matrices | None = None,
     *,
     return_status: bool = False,
 ):
@@ -73,9 +73,7 @@ def spectral_projector(
     return (projector, status) if return_status else projector
 
 
-def density_matrix(
-    f: Inexact[Array, "... n n"], s: Inexact[Array, "... n n"] | None, nocc: int
-) -> Inexact[Array, "... n n"]:
+def density_matrix(f: Matrices, s: Matrices | None, nocc: int) -> Inexact[Array, "... n n"]:
     """One-spin density matrix C_o C_o^H of the ``nocc`` lowest states of F C = S C e.
 
     ``spectral_projector(f, nocc, s)`` under the name used in electronic structure.
@@ -83,9 +81,7 @@ def density_matrix(
     return spectral_projector(f, nocc, s)
 
 
-def spectral_gap(
-    a: Inexact[Array, "... n n"], k: int, b: Inexact[Array, "... n n"] | None = None
-) -> ProjectorStatus:
+def spectral_gap(a: Matrices, k: int, b: Matrices | None = None) -> ProjectorStatus:
     """Gap above the ``k`` lowest states and whether their projector is defined (no derivative)."""
     return _status(raw_eigh(reduce_generalized(as_square(a), b)[0])[0], k)
 

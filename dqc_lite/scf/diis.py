@@ -12,6 +12,10 @@ from dqc_lite._types import Array, Float, Int
 from dqc_lite.errors import InputError
 
 
+MAX_MAX_CYCLE = 100_000
+"""The log of the cycles is allocated beforehand."""
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=[],
@@ -36,9 +40,10 @@ class DIIS:
     damping: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.max_cycle >= 1 or not self.space >= 1:
+        if not 1 <= self.max_cycle <= MAX_MAX_CYCLE or not self.space >= 1:
             raise InputError(
-                f"max_cycle = {self.max_cycle}, space = {self.space}: both must be at least 1."
+                f"max_cycle = {self.max_cycle}, space = {self.space}: both must be at least 1, "
+                f"max_cycle at most {MAX_MAX_CYCLE}."
             )
         if not (self.energy_tol > 0 and self.gradient_tol > 0):
             raise InputError(

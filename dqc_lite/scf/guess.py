@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
@@ -27,14 +28,18 @@ def minao(mol: Molecule, orbitals: Orbitals) -> Float[Array, "ao minimal"]:
 
     Projected on the basis by S^-1 it is the factor of the guess density.
     """
-    atoms, layout, (exponents, coefficients), occupations = minao_basis.minimal_basis(mol.layout)
     nao = mol.nao
-    if not atoms:
+    if not any(mol.layout.numbers):
         return jnp.zeros((nao, 1))
-    minimal = minao_basis.placed(mol.positions, atoms, exponents, coefficients, layout)
-    shape = (nao, layout.nao)
-    cross = host_call(minao_basis.cross_overlap, shape, *jax.lax.stop_gradient((orbitals, minimal)))
-    return cross * jnp.sqrt(jnp.asarray(occupations))
+    atoms, layout, (exponents, coefficients), occupations = minao_basis.minimal_basis(mol.layout)
+    minimal = Orbitals(mol.positions[np.asarray(atoms)], exponents, coefficients, layout)
+    cross = host_call(minao_basis.cross_overlap, (nao, layout.nao), orbitals, minimal)
+    return _weigh(cross, np.sqrt(occupations))
+
+
+@jax.jit
+def _weigh(cross: Array, weights: Array) -> Array:
+    return cross * weights
 
 
 def density_of(overlap_factor: Array, x: Float[Array, "ao mo"], reference) -> Density:  # noqa: ANN001

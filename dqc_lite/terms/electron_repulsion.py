@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from dqc_lite._types import Array
-from dqc_lite.basis import Basis, Orbitals, orbitals
+from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.interop import pyscf as interop
 from dqc_lite.jk import DensityFitted, Exact
@@ -34,8 +34,8 @@ class ElectronRepulsion:
             return Exact.build(orbs)
         name = None if self.density_fit is True else self.density_fit
         layout, exponents, coefficients = interop.auxiliary(mol.layout, name)
-        basis = Basis(jnp.asarray(exponents), jnp.asarray(coefficients), layout)
-        return DensityFitted.build(orbs, orbitals(mol.positions, basis))
+        auxiliary = Orbitals(mol.positions, exponents, coefficients, layout)
+        return DensityFitted.build(orbs, auxiliary)
 
     def evaluate(self, builder: Builder, density: Density) -> tuple[dict[str, Array], Array]:
         j, k = builder.coulomb(density), builder.exchange(density)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
+from dqc_lite.errors import ECPError
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._pytree import term
@@ -44,11 +45,21 @@ class NuclearAttraction:
         return differentials.nuclear(orbitals, mol.charges, density.total)
 
 
+MAX_L = 5
+"""libcint's ECP code is right while the l of two functions, one differentiated, sum to 11."""
+
+
 @term
 class CorePotential:
     """E = tr(P V_ECP), scalar effective core potentials."""
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
+        highest = int(mol.layout.l.max())
+        if highest > MAX_L:
+            raise ECPError(
+                f"the basis {mol.layout.name!r} has functions of l = {highest}; effective core "
+                f"potentials are available up to l = {MAX_L}: leave the highest functions out."
+            )
         return operators.ecp(orbitals)
 
     def evaluate(self, h: Array, density: Density) -> tuple[dict[str, Array], Array]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import pyscf.df
 import pyscf.scf
-from systems import molecule
+from systems import mole, molecule
 
 import dqc_lite as dqc
 from dqc_lite.density import Density
@@ -25,18 +25,18 @@ def _density(nao: int, nspin: int) -> Density:
 def test_against_pyscf(layout: str, nspin: int) -> None:
     mol = molecule("nh3 rotated", "6-31g*")
     density = _density(mol.nao, nspin)
-    matrices = np.asarray(density.matrix)
+    matrices, built = np.asarray(density.matrix), mole(mol, "6-31g*")
     if layout == "fitted":
         builder = ElectronRepulsion(1.0, True).prepare(mol, mol.orbitals())
         assert isinstance(builder, DensityFitted)
-        j, k = pyscf.df.DF(mol.layout.source).get_jk(matrices)
+        j, k = pyscf.df.DF(built).get_jk(matrices)
     else:
         builder = Exact.build(mol.orbitals())
         if layout == "packed":
             rows, columns = np.tril_indices(mol.nao)
             builder = dataclasses.replace(builder, eri=builder.eri[:, rows, columns])
         assert builder.eri.ndim == (2 if layout == "packed" else 3)
-        j, k = pyscf.scf.hf.get_jk(mol.layout.source, matrices)
+        j, k = pyscf.scf.hf.get_jk(built, matrices)
     np.testing.assert_allclose(builder.coulomb(density), np.sum(j, 0), rtol=0, atol=1e-11)
     np.testing.assert_allclose(builder.exchange(density), k, rtol=0, atol=1e-11)
 

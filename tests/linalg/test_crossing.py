@@ -61,13 +61,14 @@ def crossing(x):
 
 
 def test_least_norm_element():
-    at_crossing = jax.jit(lambda x: minimal_norm_subgradient(crossing, x))(jnp.zeros(3))
+    run = jax.jit(lambda x: minimal_norm_subgradient(crossing, x))
+    at_crossing = run(jnp.zeros(3))
     np.testing.assert_allclose(at_crossing.subgradient, [0, -1, 0], atol=1e-9)
     assert float(at_crossing.norm) == pytest.approx(1.0)
     assert float(at_crossing.gap) < 1e-12
-    smooth = minimal_norm_subgradient(crossing, jnp.array([0.1, 0.0, 0.0]))
+    smooth = run(jnp.array([0.1, 0.0, 0.0]))
     np.testing.assert_allclose(smooth.subgradient, [3, -1, 0], atol=1e-9)
-    optimum = minimal_norm_subgradient(crossing, jnp.array([0.0, 1.0, 0.0]))
+    optimum = run(jnp.array([0.0, 1.0, 0.0]))
     assert float(optimum.norm) < 1e-9
 
 
@@ -82,9 +83,10 @@ def test_least_norm_is_steepest_descent():
         return base + sum(t * p for t, p in zip(x["t"], parts, strict=True))
 
     zero = {"t": jnp.zeros(4)}
-    best = minimal_norm_subgradient(matrix, zero, steps=3000)
+    best = jax.jit(lambda x: minimal_norm_subgradient(matrix, x, steps=3000))(zero)
     g = best.subgradient["t"]
 
+    @jax.jit
     def slope(d):
         direction = sum(t * p for t, p in zip(d, parts, strict=True))
         return eigenvalue_directional_derivatives(base, direction)[-1]
@@ -107,7 +109,8 @@ def test_gap_function():
         w = jnp.linalg.eigvalsh(matrix(x))
         return w[1] - w[2]
 
-    result = minimal_norm_subgradient(matrix, jnp.zeros(2), {1: 1.0, 2: -1.0})
+    run = jax.jit(lambda x: minimal_norm_subgradient(matrix, x, {1: 1.0, 2: -1.0}))
+    result = run(jnp.zeros(2))
     np.testing.assert_allclose(result.subgradient, jax.grad(minus_gap)(jnp.zeros(2)), atol=1e-12)
     assert float(result.value) == pytest.approx(-1.0)
 

@@ -145,7 +145,7 @@ def test_identity_and_the_snippets_of_issue_669():
         v_grad = jax.grad(lambda x: jnp.sum(jnp.abs(eigh(x).eigenvectors) ** 2))(a)
         np.testing.assert_allclose(v_grad, 0, atol=1e-14)
     a = jnp.ones((3, 3))  # eigenvalues 0, 0, 3
-    jac = jax.jacobian(lambda x: eigh(x)[1][:, 2:] @ eigh(x)[1][:, 2:].T)(a)
+    jac = jax.jit(jax.jacobian(lambda x: eigh(x)[1][:, 2:] @ eigh(x)[1][:, 2:].T))(a)
     assert np.isfinite(jac).all()
     e = ref.hermitian(3, 1)
     tangent = jnp.einsum("ijkl,kl->ij", jac, e)
@@ -219,9 +219,7 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda f: f, jax.jit, lambda f: lambda a: jax.vmap(f)(a[None])[0]]
-)
+@pytest.mark.parametrize("wrap", [jax.jit, lambda f: jax.jit(lambda a: jax.vmap(f)(a[None])[0])])
 def test_check_is_nan_outside_the_contract(wrap):
     a = jnp.asarray(ref.pairs(0.0))
     for name, h in WRONG.items():
@@ -229,9 +227,7 @@ def test_check_is_nan_outside_the_contract(wrap):
         assert np.isnan(grad).any(), name
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda f: f, jax.jit, lambda f: lambda a: jax.vmap(f)(a[None])[0]]
-)
+@pytest.mark.parametrize("wrap", [jax.jit, lambda f: jax.jit(lambda a: jax.vmap(f)(a[None])[0])])
 def test_check_is_exact_inside_the_contract(wrap):
     a, e = jnp.asarray(ref.pairs(0.0)), ref.hermitian(6, 20)
     for name, h in RIGHT.items():
@@ -280,6 +276,7 @@ def test_block_boundary_inside_a_level_is_nan():
 def test_batches_equal_loops():
     a = jnp.stack([ref.pairs(g) for g in (0.1, 1e-9, 0.0)]).reshape(3, 1, 6, 6)
 
+    @jax.jit
     def grad(x):
         def loss(y):
             w, v = eigh(y, blocks=(3, 3))
@@ -288,6 +285,7 @@ def test_batches_equal_loops():
 
         return jax.grad(loss)(x)
 
+    @jax.jit
     def second(x):
         return jax.jvp(grad, (x,), (jnp.broadcast_to(ref.hermitian(6, 20), x.shape),))[1]
 

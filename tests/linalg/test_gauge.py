@@ -55,7 +55,7 @@ def test_verdicts(h, flags, cplx):
 
 
 def test_everything_passes_at_separate_eigenvalues():
-    report = gauge_check(one_vector)(jnp.asarray(ref.pairs(0.3)))
+    report = jax.jit(gauge_check(one_vector))(jnp.asarray(ref.pairs(0.3)))
     assert report.eigh_is_exact
     assert report.smooth_in_matrix
 
@@ -63,7 +63,7 @@ def test_everything_passes_at_separate_eigenvalues():
 def test_figures_scale_with_the_dependence():
     a = jnp.asarray(ref.pairs(0.0))
     for size in (1e-3, 1e-1):
-        report = gauge_check(lambda w, v, s=size: projector(w, v) + s * v[0, 1] ** 2)(a)
+        report = jax.jit(gauge_check(lambda w, v, s=size: projector(w, v) + s * v[0, 1] ** 2))(a)
         assert size * 1e-3 < float(report.basis_dependence) < size
         assert report.depends_on_basis
 
@@ -83,9 +83,9 @@ def test_gradient_of_a_matrix_function(gap, cplx):
 def test_squares_and_exponentials_at_the_identity():
     b = ref.hermitian(4, 3)
     square = spectral_value_and_grad(lambda w, v: jnp.trace(b @ (v * w**2) @ v.T))
-    np.testing.assert_allclose(square(jnp.eye(4))[1], 2 * b, atol=1e-13)
+    np.testing.assert_allclose(jax.jit(square)(jnp.eye(4))[1], 2 * b, atol=1e-13)
     exp = spectral_value_and_grad(lambda w, v: jnp.trace(b @ (v * jnp.exp(w)) @ v.T))
-    np.testing.assert_allclose(exp(jnp.eye(4))[1], np.e * b, atol=1e-13)
+    np.testing.assert_allclose(jax.jit(exp)(jnp.eye(4))[1], np.e * b, atol=1e-13)
 
 
 def test_canonical_second_order_perturbation_theory():
@@ -110,10 +110,10 @@ def test_canonical_second_order_perturbation_theory():
         d = np.array(w[:2], dtype=object)[:, None] - np.array(w[2:], dtype=object)
         return (k**2 / (d[:, :, None, None] + d)).sum()
 
-    _, grad = spectral_value_and_grad(mp2)(jnp.asarray(a))
+    _, grad = jax.jit(spectral_value_and_grad(mp2))(jnp.asarray(a))
     expected = ref.derivative_exact(ref.along(a, [e], exact), 1)
     assert ref.relative(jnp.sum(grad * e), expected) < 1e-9
-    report = gauge_check(mp2)(jnp.asarray(a))
+    report = jax.jit(gauge_check(mp2))(jnp.asarray(a))
     assert report.smooth_in_matrix
     assert not report.eigh_is_exact
 
@@ -121,7 +121,7 @@ def test_canonical_second_order_perturbation_theory():
 def test_no_gradient_is_nan():
     a = jnp.stack([ref.pairs(0.0), ref.pairs(0.3)])
     for h in (one_vector, one_eigenvalue):
-        _, grad = jax.vmap(spectral_value_and_grad(h))(a)
+        _, grad = jax.jit(jax.vmap(spectral_value_and_grad(h)))(a)
         assert np.isnan(grad[0]).all()
         plain = jax.grad(lambda x, h=h: h(*jnp.linalg.eigh(x)))(a[1])
         np.testing.assert_allclose(grad[1], plain, atol=1e-12)

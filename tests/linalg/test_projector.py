@@ -156,9 +156,11 @@ def test_batches_equal_loops():
     a = jnp.stack([ref.pairs(g) for g in (0.1, 1e-9, 0.0)])
     b, e = ref.hermitian(6, 11), jnp.asarray(ref.hermitian(6, 20))
 
+    @jax.jit
     def grad(x):
         return jax.grad(lambda y: jnp.sum(b * spectral_projector(y, 3)))(x)
 
+    @jax.jit
     def second(x):
         return jax.jvp(grad, (x,), (jnp.broadcast_to(e, x.shape),))[1]
 
