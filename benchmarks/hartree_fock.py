@@ -35,14 +35,14 @@ EXACT = ("water", "benzene")
 COLD = [("water", "def2-svp", False), ("water", "def2-svp", True), ("benzene", "def2-svp", True)]
 
 
-def ours(path: str, basis: str, fit: bool):  # noqa: ANN201
+def ours(path: str, basis: str, fit: bool):
     """A function of a scale of the geometry: energy and forces."""
     import dqc_lite as dqc
 
     dqc.enable_x64()
     mol, method = dqc.Molecule.from_xyz(path, basis), dqc.HF(density_fit=fit)
 
-    def run(scale: float):  # noqa: ANN202
+    def run(scale: float):
         moved = mol.with_positions(mol.positions * scale)
         energy, forces = dqc.energy_and_forces(moved, method)
         return float(energy), forces.block_until_ready()
@@ -50,7 +50,7 @@ def ours(path: str, basis: str, fit: bool):  # noqa: ANN201
     return run
 
 
-def pyscf(path: str, basis: str, fit: bool, tight: bool = False):  # noqa: ANN201
+def pyscf(path: str, basis: str, fit: bool, tight: bool = False):
     """The same by PySCF, auxiliary response included."""
     import pyscf.gto
     import pyscf.scf
@@ -58,7 +58,7 @@ def pyscf(path: str, basis: str, fit: bool, tight: bool = False):  # noqa: ANN20
     mole = pyscf.gto.M(atom=path, basis=basis, verbose=0)
     positions = mole.atom_coords()
 
-    def run(scale: float):  # noqa: ANN202
+    def run(scale: float):
         moved = mole.set_geom_(positions * scale, unit="Bohr", inplace=False)
         mf = pyscf.scf.RHF(moved)
         mf = mf.density_fit() if fit else mf

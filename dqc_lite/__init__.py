@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dqc_lite import errors, linalg
     from dqc_lite.basis import Basis
-    from dqc_lite.singlepoint import energy, energy_and_forces, forces, solve, solve_with_forces
     from dqc_lite.gradcheck import check_gradients
     from dqc_lite.method import HF
     from dqc_lite.molecule import Molecule, enable_x64
     from dqc_lite.scf.diis import DIIS
     from dqc_lite.scf.solution import Solution
+    from dqc_lite.singlepoint import energy, energy_and_forces, forces, solve, solve_with_forces
 
 _HOME = {
     "Basis": "dqc_lite.basis",
@@ -35,7 +35,7 @@ _HOME = {
 _MODULES = ("errors", "linalg", "units")
 
 __version__ = "0.1.0"
-__all__ = [*_HOME, *_MODULES]  # noqa: PLE0604
+__all__ = [*_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
+from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 
 
@@ -132,12 +133,7 @@ class ContractionTable:
         return cls(*arrays, ncontraction=function)
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["exponents", "coefficients"],
-    meta_fields=["layout"],
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Basis:
     """Gaussian basis of a molecule.
 
@@ -151,7 +147,7 @@ class Basis:
 
     exponents: Float[Array, " prim"]
     coefficients: Float[Array, " coefficient"]
-    layout: Layout
+    layout: Layout = static()
 
 
 def _radial_moment(n: Any, a: Array) -> Array:
@@ -175,12 +171,7 @@ def normalized_coefficients(basis: Basis) -> Float[Array, " coefficient"]:
     return primitive / jnp.sqrt(overlap)[table.contraction]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["centers", "exponents", "coefficients"],
-    meta_fields=["layout"],
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Orbitals:
     """Atomic orbitals as the integrals need them: normalized, on their centres.
 
@@ -193,7 +184,7 @@ class Orbitals:
     centers: Float[Array, "atom 3"]
     exponents: Float[Array, " prim"]
     coefficients: Float[Array, " coefficient"]
-    layout: Layout
+    layout: Layout = static()
 
 
 def orbitals(positions: Float[Array, "atom 3"], basis: Basis) -> Orbitals:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-
-import jax
-
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["matrix", "factor"], meta_fields=[]
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Density:
     """``matrix[s] = factor[s] factor[s]^T``.
 

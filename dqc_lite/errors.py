@@ -52,7 +52,7 @@ class NonFiniteError(DqcLiteError, ArithmeticError):
 
 
 class SCFNotConvergedError(DqcLiteError, RuntimeError):
-    """The self-consistent field did not converge; `iterations`, `energy` and `gradient` say how far."""
+    """The SCF did not converge; `iterations`, `energy` and `gradient` say how far it came."""
 
     def __init__(self, iterations: int, energy: float, delta_energy: float, gradient: float):
         self.iterations = iterations

@@ -79,11 +79,11 @@ def _parse_line(line: str, number: int) -> Atom:
 
 
 def parse_atoms(atoms: str | Sequence) -> list[Atom]:
-    """Atoms from ``"O 0 0 0; H 0 0 1"`` (or lines), or ``[("O", (0, 0, 0)), ...]``; no units yet."""
+    """Atoms from ``"O 0 0 0; H 0 0 1"`` (or lines), or ``[("O", (0, 0, 0)), ...]``."""
     if isinstance(atoms, str):
-        lines = re.split(r"[;\n]", atoms)
-        kept = [(i, s) for i, s in enumerate(lines, 1) if s.strip() and not s.lstrip().startswith("#")]
-        return [_parse_line(s, i) for i, s in kept]
+        lines = enumerate(re.split(r"[;\n]", atoms), 1)
+        kept = [(s, i) for i, s in lines if s.strip() and not s.lstrip().startswith("#")]
+        return [_parse_line(s, i) for s, i in kept]
     parsed = []
     try:
         rows = list(atoms)
@@ -165,8 +165,8 @@ def _check_distances(symbols: Sequence[str], positions: np.ndarray) -> None:
         j = int(np.argmin(distance))
         if distance[j] < MIN_DISTANCE:
             raise GeometryError(
-                f"atoms {j} ({symbols[j]}) and {i} ({symbols[i]}) are {distance[j]:.4f} bohr apart, "
-                f"nearer than {MIN_DISTANCE}; check the geometry and its unit."
+                f"atoms {j} ({symbols[j]}) and {i} ({symbols[i]}) are {distance[j]:.4f} bohr "
+                f"apart, nearer than {MIN_DISTANCE}; check the geometry and its unit."
             )
 
 

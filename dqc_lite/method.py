@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from typing import Literal
 
-import jax
-
+from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import BasisTooSmallError, MethodError
 from dqc_lite.molecule import Molecule
@@ -25,10 +22,7 @@ from dqc_lite.terms import (
 Restricted = bool | None | Literal["rohf"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=[], meta_fields=["restricted", "density_fit"]
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class HF:
     """Hartree-Fock.
 
@@ -39,10 +33,10 @@ class HF:
             auxiliary basis, or the name of one.
     """
 
-    restricted: Restricted = None
-    density_fit: bool | str = False
+    restricted: Restricted = static(default=None)
+    density_fit: bool | str = static(default=False)
 
-    def hamiltonian(self, mol: Molecule, field: Float[Array, "3"] | None) -> Hamiltonian:
+    def hamiltonian(self, mol: Molecule, field: Float[Array, " 3"] | None) -> Hamiltonian:
         """Energy terms for this molecule; `field` in atomic units."""
         core = one_electron_terms(mol, field)
         return Hamiltonian((*core, ElectronRepulsion(1.0, self.density_fit)))
@@ -56,7 +50,7 @@ class HF:
         return reference_for(mol, self.restricted)
 
 
-def one_electron_terms(mol: Molecule, field: Float[Array, "3"] | None) -> tuple:
+def one_electron_terms(mol: Molecule, field: Float[Array, " 3"] | None) -> tuple:
     """The terms every method shares."""
     terms: tuple = (NuclearRepulsion(), Kinetic(), NuclearAttraction())
     if mol.layout.has_ecp:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Basis, Layout, Orbitals, orbitals
 from dqc_lite.errors import ChargeSpinError, PrecisionError, SpinError
@@ -30,12 +31,7 @@ if TYPE_CHECKING:
     import pyscf.gto
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["positions", "charges", "basis"],
-    meta_fields=["charge", "spin"],
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Molecule:
     """Nuclei, basis and electron count. Differentiable leaves:
 
@@ -51,8 +47,8 @@ class Molecule:
     positions: Float[Array, "atom 3"]
     charges: Float[Array, " atom"]
     basis: Basis
-    charge: int
-    spin: int
+    charge: int = static()
+    spin: int = static()
 
     @classmethod
     def from_atoms(
@@ -93,7 +89,9 @@ class Molecule:
         return cls._from_parts(*interop.parts(mole), charge=int(charge), spin=int(spin))
 
     @classmethod
-    def from_xyz(cls, source: str | os.PathLike, basis: Any = "def2-svp", **options: Any) -> Molecule:
+    def from_xyz(
+        cls, source: str | os.PathLike, basis: Any = "def2-svp", **options: Any
+    ) -> Molecule:
         """Molecule from an xyz file or xyz text (angstrom); options as in `from_atoms`."""
         return cls.from_atoms(parse_xyz(read_xyz(source)), basis, unit="angstrom", **options)
 

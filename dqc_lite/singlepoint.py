@@ -9,7 +9,6 @@ derivatives are those at fixed density matrix P and energy-weighted density matr
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import warnings
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.errors import InputError, NonFiniteError, ResponseError, SCFNotConvergedError
@@ -31,20 +31,15 @@ from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.solution import Certificate, Solution
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["mol", "method", "electric_field"],
-    meta_fields=["solver", "guess"],
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Problem:
     """All that determines a solution; its leaves are the differentiable inputs."""
 
     mol: Molecule
     method: HF
-    electric_field: Float[Array, "3"] | None
-    solver: DIIS
-    guess: str
+    electric_field: Float[Array, " 3"] | None
+    solver: DIIS = static()
+    guess: str = static()
 
     @classmethod
     def build(
@@ -60,7 +55,7 @@ class Problem:
                 )
         return cls(mol, method, electric_field, solver, guess)
 
-    def hamiltonian(self):  # noqa: ANN201
+    def hamiltonian(self):
         return self.method.hamiltonian(self.mol, self.electric_field)
 
 

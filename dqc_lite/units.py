@@ -1,7 +1,7 @@
-"""Physical constants and unit conversions (CODATA 2018, as in PySCF; internal units are atomic)."""
+"""Physical constants and unit conversions; internal units are atomic."""
 
 BOHR_IN_ANGSTROM = 0.52917721092
-"""1 bohr in angstrom: PySCF's value (CODATA 2010), so that the same xyz file means the same geometry."""
+"""1 bohr in angstrom: PySCF's value (CODATA 2010), so that an xyz file means the same."""
 
 ANGSTROM_IN_BOHR = 1.0 / BOHR_IN_ANGSTROM
 

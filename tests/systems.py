@@ -42,7 +42,9 @@ _TEXT = {
     "hi": ("H 0 0 0; I 0.2 0.3 1.57", 0),
     "water-ghost": ("O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587; ghost-O 0 0 -2.9", 0),
 }  # fmt: skip
-_FROM_ASE = {"h2o": "H2O", "ch2o": "H2CO", "c2h2": "C2H2", "nh3": "NH3", "ch4": "CH4", "c6h6": "C6H6"}
+_FROM_ASE = {
+    "h2o": "H2O", "ch2o": "H2CO", "c2h2": "C2H2", "nh3": "NH3", "ch4": "CH4", "c6h6": "C6H6",
+}  # fmt: skip
 
 
 @functools.cache

@@ -78,21 +78,22 @@ def test_forces(name: str, basis: str, method: dqc.HF) -> None:
 def test_forward_equals_reverse(method: dqc.HF) -> None:
     mol = molecule("nh3", "6-31g*")
 
-    def energy(r):  # noqa: ANN001, ANN202
+    def energy(r):
         return dqc.energy(mol.with_positions(r), method)
 
     reverse = jax.grad(energy)(mol.positions)
     forward = jax.jacfwd(energy)(mol.positions)
     np.testing.assert_allclose(forward, reverse, rtol=0, atol=1e-10)
     np.testing.assert_allclose(jax.jacrev(energy)(mol.positions), reverse, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(jax.jit(jax.grad(energy))(mol.positions), reverse, rtol=0, atol=1e-10)
+    compiled = jax.jit(jax.grad(energy))(mol.positions)
+    np.testing.assert_allclose(compiled, reverse, rtol=0, atol=1e-10)
     batch = jnp.stack([mol.positions, mol.positions * 1.02])
     batched = jax.vmap(jax.grad(energy))(batch)
     np.testing.assert_allclose(batched[0], reverse, rtol=0, atol=1e-10)
     np.testing.assert_allclose(batched[1], jax.grad(energy)(batch[1]), rtol=0, atol=1e-10)
 
 
-def _primitives(jaxpr) -> list:  # noqa: ANN001
+def _primitives(jaxpr) -> list:
     """Names of all primitives of a jaxpr and the jaxprs inside it."""
     names = []
     for eqn in jaxpr.eqns:
@@ -113,7 +114,7 @@ def test_forces_make_no_response_solve() -> None:
         assert not {"custom_linear_solve", "lu", "custom_root"} & set(names)
 
 
-def test_second_call_compiles_nothing(compilations) -> None:  # noqa: ANN001
+def test_second_call_compiles_nothing(compilations) -> None:
     mol = molecule("h2o", "6-31g")
     moved = mol.with_positions(mol.positions * 1.01)
     for method in (RHF, FITTED):

@@ -19,7 +19,7 @@ WATER = "O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587"
 XYZ = "3\nwater\nO 0 0 0\nH 0 0.757 0.587\nH 0 -0.757 0.587\n"
 
 
-def test_every_way_in_gives_the_same_molecule(tmp_path) -> None:  # noqa: ANN001
+def test_every_way_in_gives_the_same_molecule(tmp_path) -> None:
     path = tmp_path / "water.xyz"
     path.write_text(XYZ)
     mole = pyscf.gto.M(atom=WATER, basis="def2-svp", verbose=0)
@@ -98,7 +98,8 @@ def test_ghost_atoms_and_effective_cores() -> None:
 def test_basis_per_element_and_as_text() -> None:
     text = "H S\n 3.42525091 0.15432897\n 0.62391373 0.53532814\n 0.16885540 0.44463454\nEND\n"
     named = dqc.Molecule.from_atoms("H 0 0 0; H 0 0 0.74", "sto-3g")
-    for basis in ({"H": "sto-3g"}, {"default": "sto-3g"}, {"H": pyscf.gto.basis.load("sto-3g", "H")}):
+    listed = {"H": pyscf.gto.basis.load("sto-3g", "H")}
+    for basis in ({"H": "sto-3g"}, {"default": "sto-3g"}, listed):
         other = dqc.Molecule.from_atoms("H 0 0 0; H 0 0 0.74", basis)
         np.testing.assert_allclose(other.basis.coefficients, named.basis.coefficients, rtol=1e-12)
     parsed = dqc.Molecule.from_atoms("H 0 0 0; H 0 0 0.74", text)
@@ -183,8 +184,8 @@ def test_single_precision_is_refused() -> None:
 def test_any_text_is_a_molecule_or_a_named_error(text: str) -> None:
     try:
         mol = dqc.Molecule.from_atoms(text, "sto-3g")
-    except errors.DqcLiteError as error:
-        assert str(error)
+    except errors.DqcLiteError:
+        return
     else:
         assert mol.natm >= 1
         assert np.isfinite(mol.positions).all()

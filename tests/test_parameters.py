@@ -24,7 +24,7 @@ def _replace(mol: dqc.Molecule, leaf: str, value: jax.Array) -> dqc.Molecule:
     return dataclasses.replace(mol, basis=dataclasses.replace(mol.basis, **{leaf: value}))
 
 
-def _ridders(f, h: float) -> tuple[float, float]:  # noqa: ANN001
+def _ridders(f, h: float) -> tuple[float, float]:
     """Derivative of f at 0 by repeated extrapolation of central differences, and its error."""
     table = [(f(h) - f(-h)) / (2 * h)]
     best, error = table[0], np.inf
@@ -52,9 +52,11 @@ def test_parameter_derivatives(name: str, method: dqc.HF) -> None:
         # relative steps: exponents span five decades
         direction = jnp.asarray(rng.normal(size=at.shape)) * at
         direction /= jnp.linalg.norm(direction / jnp.abs(at))
-        expected, error = _ridders(
-            lambda t: float(dqc.energy(_replace(mol, leaf, at + t * direction), method)), step
-        )
+
+        def energy(t, leaf=leaf, at=at, direction=direction):
+            return float(dqc.energy(_replace(mol, leaf, at + t * direction), method))
+
+        expected, error = _ridders(energy, step)
         got = float(jnp.vdot(derivative, direction))
         # relative to the gradient, of which a random direction sees a small part
         scale = float(jnp.linalg.norm(derivative * at))

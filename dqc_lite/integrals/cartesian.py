@@ -189,13 +189,13 @@ def _offsets(counts: np.ndarray) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames=("layout", "kind", "axis"))
 def contract(
-    tensor: Float[Array, ...],
+    tensor: Float[Array, " ..."],
     velocity: Float[Array, "_ _ _"],
     *,
     layout: RawLayout,
     kind: str,
     axis: int,
-) -> Float[Array, ...]:
+) -> Float[Array, " ..."]:
     """Sum over directions of velocity (lead or 1, component, direction) times the derivative."""
     shift = {"gradient": gradient, "radial": radial}[kind](layout)
     spread = [velocity.shape[0]] + [1] * (tensor.ndim - 1)
@@ -214,8 +214,8 @@ def contract(
 
 @functools.partial(jax.jit, static_argnames=("layouts",))
 def to_atomic_orbitals(
-    tensor: Float[Array, ...], layouts: tuple[Layout, ...]
-) -> Float[Array, ...]:
+    tensor: Float[Array, " ..."], layouts: tuple[Layout, ...]
+) -> Float[Array, " ..."]:
     """Raw components to AOs along axes 1..K: real spherical harmonics, or Cartesian AOs."""
     if max(raw_layout(layout).ncomponent for layout in layouts) > DENSE_COMPONENTS:
         for axis, layout in enumerate(layouts, start=1):

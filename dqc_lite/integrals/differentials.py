@@ -1,7 +1,7 @@
 """First derivatives of integrals contracted with a fixed dual tensor: the fast path of forces.
 
-``differential(x, dual)`` has the value 0 and the derivative ``d <dual, I(x)>`` at fixed `dual`: only
-the derivative is wanted, and the integrals themselves are not evaluated again. Along positions the
+``differential(x, dual)`` has the value 0 and the derivative ``d <dual, I(x)>`` at fixed `dual`:
+only the derivative is wanted, and the integrals are not evaluated again. Along positions the
 derivative is contracted on the host while the derivative integrals are made; along exponents,
 coefficients and charges, and at every higher order, it is that of the general primitive.
 """

@@ -73,7 +73,7 @@ def integral(
     points: Float[Array, "point 3"] | None = None,
     origin: tuple[float, float, float] | None = None,
     omega: float = 0.0,
-) -> Float[Array, ...]:
+) -> Float[Array, " ..."]:
     """An integral over atomic orbitals in PySCF's order and normalization, not packed.
 
     Args:

@@ -2,8 +2,8 @@
 
 Derivatives with respect to nuclear positions are contracted block by block where they are made:
 each gradient function takes the dual (density) tensor and returns an (atom, 3) array, so that no
-derivative tensor is ever held whole. With the centre dependence of an integral (mn|Q), translational
-invariance ``d/dA + d/dB + d/dC = 0`` gives the derivative on the last centre from the first two.
+derivative tensor is ever held whole. Translational invariance, ``d/dA + d/dB + d/dC = 0`` for
+(mn|Q), gives the derivative on the last centre from the first two.
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def nuclear_gradient(orbitals: Orbitals, charges: np.ndarray, dual: np.ndarray) 
         integral = made.intor("int1e_grids_ip", comp=3, grids=points[block])
         per_point = np.einsum("xcmn,mn->xcm", integral, dual)
         gradient[block] -= 2.0 * charges[block, None] * per_point.sum(2).T
-        gradient += 2.0 * _per_atom(orbitals.layout, np.einsum("c,xcm->xm", charges[block], per_point))
+        weighted = np.einsum("c,xcm->xm", charges[block], per_point)
+        gradient += 2.0 * _per_atom(orbitals.layout, weighted)
     return gradient
 
 
@@ -242,7 +243,9 @@ def four_center_gradient(
     weight = exchange / (3 - len(density))
     total = density.sum(0)
     with made.with_range_coulomb(omega):
-        options = _vhf._VHFOpt(made, "int2e_ip1", "CVHFgrad_jk_prescreen", dmcondname="CVHFnr_dm_cond1")
+        options = _vhf._VHFOpt(
+            made, "int2e_ip1", "CVHFgrad_jk_prescreen", dmcondname="CVHFnr_dm_cond1"
+        )
         options.q_cond = _derivative_schwarz(made, options)
         # (nabla m n|l s) P_ls and (nabla m n|l s) P_nl
         j, k = _vhf.direct_mapdm(

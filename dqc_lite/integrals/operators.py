@@ -111,7 +111,7 @@ def ecp(orbitals: Orbitals) -> Float[Array, "ao ao"]:
 
 
 @functools.lru_cache(maxsize=8)
-def _multipole(order: int):  # noqa: ANN202
+def _multipole(order: int):
     name = "int1e_" + "r" * order
     return accelerated(
         lambda o: host.multipole(o, order),
@@ -149,7 +149,7 @@ def octupole(orbitals: Orbitals) -> Float[Array, "3 3 3 ao ao"]:
 
 
 @functools.lru_cache(maxsize=8)
-def _two_center(omega: float):  # noqa: ANN202
+def _two_center(omega: float):
     return accelerated(
         lambda aux: host.two_center(aux, omega),
         _square,
@@ -158,7 +158,7 @@ def _two_center(omega: float):  # noqa: ANN202
 
 
 @functools.lru_cache(maxsize=8)
-def _three_center(omega: float):  # noqa: ANN202
+def _three_center(omega: float):
     return accelerated(
         lambda o, aux: host.three_center(o, aux, omega),
         lambda o, aux: (aux.layout.nao, npair(o.layout.nao)),
@@ -167,7 +167,7 @@ def _three_center(omega: float):  # noqa: ANN202
 
 
 @functools.lru_cache(maxsize=8)
-def _four_center(omega: float, square: bool):  # noqa: ANN202
+def _four_center(omega: float, square: bool):
     def shape(o: Orbitals) -> tuple[int, ...]:
         nao = o.layout.nao
         return (npair(nao), nao, nao) if square else (npair(nao),) * 2
@@ -192,5 +192,5 @@ def three_center(
 
 
 def four_center(orbitals: Orbitals, omega: float = 0.0, *, square: bool = False) -> Array:
-    """(mn|ls) over pairs m >= n, l >= s, (pair, pair); with `square` over all l, s, (pair, ao, ao)."""
+    """(mn|ls) over pairs m >= n and l >= s; with `square` over all l and s, (pair, ao, ao)."""
     return _four_center(omega, square)(orbitals)

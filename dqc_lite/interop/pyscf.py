@@ -26,7 +26,12 @@ ECPBAS_ENV_SLOTS = (5, 6)
 
 
 def build_mole(
-    symbols: Sequence[str], positions: np.ndarray, basis: Any, *, ecp: Any = None, cart: bool = False
+    symbols: Sequence[str],
+    positions: np.ndarray,
+    basis: Any,
+    *,
+    ecp: Any = None,
+    cart: bool = False,
 ) -> pyscf.gto.Mole:
     """A PySCF `Mole` (bohr); electron count and spin are left to the caller.
 
@@ -187,6 +192,7 @@ def parts(mole: pyscf.gto.Mole) -> tuple[Layout, np.ndarray, np.ndarray, np.ndar
     symbols = tuple(mole.atom_symbol(i) for i in range(mole.natm))
     symbols = tuple(canonical_symbol(s) for s in symbols)
     ghost = [s != element_of(s) for s in symbols]
+    exponents = np.concatenate([mole.bas_exp(i) for i in range(nshell)])
     layout = Layout(
         symbols=symbols,
         numbers=tuple(0 if g else ELEMENTS.index(s) for s, g in zip(symbols, ghost, strict=True)),
@@ -198,10 +204,9 @@ def parts(mole: pyscf.gto.Mole) -> tuple[Layout, np.ndarray, np.ndarray, np.ndar
         cartesian=bool(mole.cart),
         **_ecp_tables(mole),
         name=mole.basis if named else "custom",
-        fingerprint=b"" if named else np.concatenate([mole.bas_exp(i) for i in range(nshell)]).tobytes(),
+        fingerprint=b"" if named else exponents.tobytes(),
         source=mole,
     )
-    exponents = np.concatenate([mole.bas_exp(i) for i in range(nshell)])
     coefficients = np.concatenate([mole.bas_ctr_coeff(i).T.ravel() for i in range(nshell)])
     charges = np.array([float(mole.atom_charge(i)) for i in range(mole.natm)])
     return layout, np.array(mole.atom_coords()), charges, exponents, coefficients

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from dqc_lite import memory
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.density import Density
@@ -22,10 +23,7 @@ METRIC_FLOOR = 1e-12
 """Relative ridge on the diagonal of a numerically singular metric."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["factor", "metric", "auxiliary"], meta_fields=[]
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class DensityFitted:
     """Fitted integrals.
 

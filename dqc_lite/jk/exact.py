@@ -1,32 +1,29 @@
 """Coulomb and exchange from the four-centre integrals, held in memory.
 
-Integrals (mn|ls) are stored for m >= n only; where the budget allows, l and s run over all pairs, so
-that exchange streams through contiguous matrices, else over l >= s.
+Integrals (mn|ls) are stored for m >= n only; where the budget allows, l and s run over all pairs,
+so that exchange streams through contiguous matrices, else over l >= s.
 """
 
 from __future__ import annotations
-
-import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite import memory
+from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.integrals import differentials, operators
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["eri"], meta_fields=["nao"])
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Exact:
     """Exact repulsion integrals, ``eri`` (pair, ao, ao) or (pair, pair)."""
 
     eri: Array
-    nao: int
+    nao: int = static()
 
     @classmethod
     def build(cls, orbitals: Orbitals) -> Exact:

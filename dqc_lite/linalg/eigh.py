@@ -62,7 +62,9 @@ def eigh(
             order k of a function that spans a gap just above loses epsilon / gap^k.
         check: make the reverse derivative correct or NaN. Vectors are rotated at random inside
             levels, and the backward pass turns to NaN when the loss depends on the basis
-            (or complex phase) inside a block, or weights its eigenvalues unequally.
+            (or complex phase) inside a block, or weights its eigenvalues unequally. A level
+            that is only nearly degenerate is then treated as degenerate: results are accurate
+            to its relative width, ``degen_rtol`` at most.
         symmetrize_input: use (a + a^H)/2. With False ``a`` must be Hermitian, and reverse
             derivatives come out as Hermitian matrices anyway.
 
@@ -75,7 +77,7 @@ def eigh(
     Raises:
         InputError: shapes, dtypes or ``blocks`` that do not fit.
 
-    Source: Kasim, arXiv:2011.04366 (first order); the closed form is derived in the docs page.
+    Source: Kasim, arXiv:2011.04366 (first order); the closed form: ``_eigenvectors``.
     """
     a = as_square(a)
     reduced, factor = reduce_generalized(a, b, symmetrize_input)

@@ -61,7 +61,7 @@ def funm_general(
 
 def trace_funm_general(
     a: Inexact[Array, "... n n"], f: Callable[[Array], Array]
-) -> Inexact[Array, ...]:
+) -> Inexact[Array, " ..."]:
     """``sum_i f(w_i)`` over the eigenvalues, with derivatives that survive defective matrices.
 
     Use it in place of ``jnp.sum(f(eigvals(a)))``: single eigenvalues have no derivative at a

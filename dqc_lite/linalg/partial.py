@@ -37,10 +37,10 @@ class EigshResult(NamedTuple):
     eigenvectors: Inexact[Array, "... n k"]
     residuals: Float[Array, "... k"]
     """``|A x - w B x|`` (in the orthonormal metric when b is given)."""
-    gap: Float[Array, ...]
+    gap: Float[Array, " ..."]
     """Distance from the k-th to the next eigenvalue: derivatives need it above rounding."""
-    iterations: Int[Array, ...]
-    converged: Bool[Array, ...]
+    iterations: Int[Array, " ..."]
+    converged: Bool[Array, " ..."]
 
 
 def eigsh(

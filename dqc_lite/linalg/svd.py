@@ -50,7 +50,7 @@ class PolarResult(NamedTuple):
     """``a = unitary @ positive`` (right) or ``positive @ unitary`` (left)."""
 
     unitary: Inexact[Array, "... m n"]
-    positive: Inexact[Array, ...]
+    positive: Inexact[Array, " ..."]
 
 
 def svd(

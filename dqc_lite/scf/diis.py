@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float, Int
 from dqc_lite.errors import InputError
-
 
 MAX_MAX_CYCLE = 100_000
 """The log of the cycles is allocated beforehand."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[],
-    meta_fields=["max_cycle", "energy_tol", "gradient_tol", "space", "damping"],
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class DIIS:
     """Commutator DIIS.
 
@@ -33,11 +25,11 @@ class DIIS:
         damping: share of the previous Fock matrix mixed in while the gradient is above 0.1.
     """
 
-    max_cycle: int = 100
-    energy_tol: float = 1e-10
-    gradient_tol: float = 1e-8
-    space: int = 8
-    damping: float = 0.0
+    max_cycle: int = static(default=100)
+    energy_tol: float = static(default=1e-10)
+    gradient_tol: float = static(default=1e-8)
+    space: int = static(default=8)
+    damping: float = static(default=0.0)
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_cycle <= MAX_MAX_CYCLE or not self.space >= 1:
@@ -61,12 +53,7 @@ SHORT = 5
 """Entries used after that."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["focks", "errors", "gram", "count", "window", "best", "stale"],
-    meta_fields=[],
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class History:
     """The last Fock matrices and error vectors, a ring buffer, with the products of the errors.
 

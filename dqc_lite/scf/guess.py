@@ -42,6 +42,6 @@ def _weigh(cross: Array, weights: Array) -> Array:
     return cross * weights
 
 
-def density_of(overlap_factor: Array, x: Float[Array, "ao mo"], reference) -> Density:  # noqa: ANN001
+def density_of(overlap_factor: Array, x: Float[Array, "ao mo"], reference) -> Density:
     """Project ``<m|k> sqrt(n_k)`` on the basis, X X^T = S^-1."""
     return reference.from_total(x @ (x.T @ overlap_factor))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.density import Density
 from dqc_lite.scf import guess as guesses
@@ -19,13 +20,7 @@ from dqc_lite.scf.reference import Reference
 from dqc_lite.terms import Hamiltonian
 
 
-def _pytree(cls: type) -> type:
-    cls = dataclasses.dataclass(frozen=True)(cls)
-    names = [f.name for f in dataclasses.fields(cls)]
-    return jax.tree_util.register_dataclass(cls, data_fields=names, meta_fields=[])
-
-
-@_pytree
+@pytree
 class SCFState:
     """The last cycle: density, its energies and Fock matrix, and the orbitals of that density.
 
@@ -47,7 +42,7 @@ class SCFState:
     kept: Int[Array, ""]
 
 
-@_pytree
+@pytree
 class _Cycle:
     energies: dict[str, Array]
     fock: Array
@@ -150,8 +145,9 @@ class _Problem:
     def finish(self, c: _Cycle) -> SCFState:
         mo_energy, mo_coeff = self.canonical_orbitals(c)
         return SCFState(
-            density=self.reference.density(c.mo_coeff), energies=c.energies, energy=total(c.energies), fock=c.fock,
-            gradient=c.gradient, delta_energy=c.delta_energy, converged=self.converged(c),
+            density=self.reference.density(c.mo_coeff), energies=c.energies,
+            energy=total(c.energies), fock=c.fock, gradient=c.gradient,
+            delta_energy=c.delta_energy, converged=self.converged(c),
             iterations=c.iteration, history=c.log, mo_energy=mo_energy, mo_coeff=mo_coeff,
             kept=self.kept.sum(),
         )  # fmt: skip

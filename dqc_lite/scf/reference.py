@@ -1,4 +1,4 @@
-"""Kinds of reference determinants: what orbitals mean for the density and the effective Fock matrix.
+"""Kinds of reference determinants: what orbitals mean for density and effective Fock matrix.
 
 Orbitals carry a leading axis of orbital sets: one for restricted and restricted open-shell, two
 for unrestricted determinants. Densities carry a leading spin axis: one for restricted, else two.

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-
-import jax
-
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 
 _CERTIFICATE = ("energy_change", "orbital_gradient", "gap", "kept_orbitals")
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=list(_CERTIFICATE), meta_fields=[]
-)
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Certificate:
     """How good a solution is, as data.
 
@@ -39,8 +32,7 @@ _SOLUTION = (
 )  # fmt: skip
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=list(_SOLUTION), meta_fields=[])
-@dataclasses.dataclass(frozen=True)
+@pytree
 class Solution:
     """A self-consistent solution.
 

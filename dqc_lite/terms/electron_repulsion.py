@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.interop import pyscf as interop
 from dqc_lite.jk import DensityFitted, Exact
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._pytree import static, term
 
 Builder = Exact | DensityFitted
 
 
-@term
+@pytree
 class ElectronRepulsion:
     """E = tr(P J)/2 - a w sum_s tr(P_s K_s)/2, a the fraction of exact exchange.
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.integrals import operators
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._pytree import linear_differential, term, without_value
+from dqc_lite.terms._differential import linear_differential, without_value
 
 
-@term
+@pytree
 class ElectricField:
     """Energy of electrons and nuclei in a field (atomic units), about the coordinate origin."""
 
-    strength: Float[Array, "3"]
+    strength: Float[Array, " 3"]
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
         nuclear = -(mol.charges @ mol.positions) @ self.strength

@@ -6,14 +6,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._pytree import term
 
 
-@term
+@pytree
 class Hamiltonian:
     """The energy as a sum of terms, with the interface of one."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._pytree import term, without_value
+from dqc_lite.terms._differential import without_value
 
 
 @jax.jit
@@ -25,7 +26,7 @@ def nuclear_repulsion(
     return 0.5 * (products / distance).sum()
 
 
-@term
+@pytree
 class NuclearRepulsion:
     """E = sum_{A<B} Z_A Z_B / R_AB."""
 

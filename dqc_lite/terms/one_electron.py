@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import ECPError
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._pytree import term
 
 
 def _expectation(name: str, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
     return {name: jnp.vdot(h, density.total)}, h[None]
 
 
-@term
+@pytree
 class Kinetic:
     """E = tr(P T), T_mn = <m|-1/2 nabla^2|n>."""
 
@@ -31,7 +31,7 @@ class Kinetic:
         return differentials.kinetic(orbitals, density.total)
 
 
-@term
+@pytree
 class NuclearAttraction:
     """E = tr(P V), V_mn = -sum_A Z_A <m|1/r_A|n>."""
 
@@ -49,7 +49,7 @@ MAX_L = 5
 """libcint's ECP code is right while the l of two functions, one differentiated, sum to 11."""
 
 
-@term
+@pytree
 class CorePotential:
     """E = tr(P V_ECP), scalar effective core potentials."""
 

@@ -18,7 +18,7 @@ def _symmetric(n: int) -> jax.Array:
     return jnp.asarray(a + a.T)
 
 
-def _moved(mol, positions):  # noqa: ANN001, ANN202
+def _moved(mol, positions):
     return mol.with_positions(positions).orbitals()
 
 
@@ -43,10 +43,10 @@ def test_nuclear_attraction_in_positions_and_charges() -> None:
     mol = molecule("nh3 rotated", "6-31g*")
     dual = _symmetric(mol.nao)
 
-    def quick(r, z):  # noqa: ANN001, ANN202
+    def quick(r, z):
         return differentials.nuclear(_moved(mol, r), z, dual)
 
-    def slow(r, z):  # noqa: ANN001, ANN202
+    def slow(r, z):
         return jnp.vdot(operators.nuclear_reference(_moved(mol, r), z), dual)
 
     at = (mol.positions, mol.charges)
@@ -62,13 +62,13 @@ def test_density_fitting_integrals(omega: float) -> None:
     two = _symmetric(layout.nao)
     three = jnp.asarray(KEY.normal(size=(layout.nao, operators.npair(mol.nao))))
 
-    def quick(r):  # noqa: ANN001, ANN202
+    def quick(r):
         aux = orbitals(r, basis)
         return differentials.two_center(aux, two, omega) + differentials.three_center(
             _moved(mol, r), aux, three, omega
         )
 
-    def slow(r):  # noqa: ANN001, ANN202
+    def slow(r):
         aux = orbitals(r, basis)
         return jnp.vdot(operators.two_center_reference(aux, omega), two) + jnp.vdot(
             operators.three_center_reference(_moved(mol, r), aux, omega), three
@@ -85,10 +85,10 @@ def test_four_center(nspin: int, omega: float) -> None:
     mol = molecule("hf", "6-31g")
     density = jnp.stack([_symmetric(mol.nao) for _ in range(nspin)])
 
-    def quick(r):  # noqa: ANN001, ANN202
+    def quick(r):
         return differentials.four_center(_moved(mol, r), density, 0.7, 0.3, omega)
 
-    def slow(r):  # noqa: ANN001, ANN202
+    def slow(r):
         eri = operators.four_center_reference(_moved(mol, r), omega, square=True)
         full = operators.unpack(jnp.moveaxis(eri, 0, -1), mol.nao)
         total = density.sum(0)
@@ -107,7 +107,7 @@ def test_second_derivative_of_a_differential() -> None:
     dual = _symmetric(mol.nao)
     quick = jax.grad(lambda r: differentials.overlap(_moved(mol, r), dual))
 
-    def slow(r):  # noqa: ANN001, ANN202
+    def slow(r):
         return jnp.vdot(operators.overlap_reference(_moved(mol, r)), dual)
 
     expected = jax.hessian(slow)(mol.positions)

@@ -4,9 +4,9 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import pyscf.df
 import pyscf.scf
+import pytest
 from systems import mole, molecule
 
 import dqc_lite as dqc

@@ -203,20 +203,19 @@ def same_numbers_in_any_order():
 
 
 @pytest.mark.parametrize("name", ["pair above", "near pair", "simple"])
-@pytest.mark.parametrize("fun", [left_projector, best_rank_two, polar_positive])
+@pytest.mark.parametrize("fun", [best_rank_two, polar_positive, left_positive])
 def test_square(fun, name):
     check(fun, *make(3, 3, VALUES[name]))
 
 
 @pytest.mark.parametrize("name", VALUES)
-@pytest.mark.parametrize("fun", [unitary, polar_unitary])
-def test_polar_factor(fun, name):
+def test_polar_factor(name):
     a, e, f = make(3, 3, VALUES[name])
-    check(fun, np.eye(3) if name == "identity" else a, e, f)
+    check(polar_unitary, np.eye(3) if name == "identity" else a, e, f)
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (3, 4)], ids=["tall", "wide"])
-@pytest.mark.parametrize("fun", [right_projector, unitary, left_positive, pinv])
+@pytest.mark.parametrize("fun", [right_projector, unitary, pinv])
 def test_rectangular(fun, shape):
     check(fun, *make(*shape, VALUES["pair above"]))
 
@@ -251,7 +250,7 @@ def test_complex():
         check(fun, *make(3, 3, VALUES["pair above"], complex))
 
 
-@pytest.mark.parametrize("fun", [unitary, left_projector, pinv])
+@pytest.mark.parametrize("fun", [unitary, pinv])
 def test_single_precision(fun):
     a, e, f = (x.astype(np.float32) for x in make(3, 3, VALUES["pair above"]))
     # an exact pair in float32: a diagonal one, rotated values would only be a near pair

@@ -102,4 +102,5 @@ def _doubled_basis() -> dqc.Molecule:
     pair = [[0, [0.3, 1.0]], [0, [0.3 * (1 + 1e-5), 1.0]]]
     base = [[0, [3.4, 0.15], [0.62, 0.53], [0.17, 0.44]]]
     helium = [[0, [6.4, 0.15], [1.2, 0.53], [0.31, 0.44]], [1, [0.8, 1.0]]]
-    return dqc.Molecule.from_atoms("H 0 0 0; He 0 0 0.8", {"H": base + pair, "He": helium}, charge=1)
+    basis = {"H": base + pair, "He": helium}
+    return dqc.Molecule.from_atoms("H 0 0 0; He 0 0 0.8", basis, charge=1)

@@ -4,8 +4,8 @@ import json
 import pathlib
 
 import numpy as np
-import pytest
 import pyscf.lib
+import pytest
 
 import dqc_lite as dqc
 
@@ -37,7 +37,7 @@ def _molecule(row: dict) -> dqc.Molecule:
     )  # fmt: skip
 
 
-def _case(row: dict):  # noqa: ANN202
+def _case(row: dict):
     below = row["name"].endswith("lowest stable state") and row["name"].startswith(BELOW_DIIS)
     reason = "needs a second-order solver with stability analysis"
     marks = [pytest.mark.xfail(strict=True, reason=reason)] if below else []

@@ -38,11 +38,11 @@ def _random_density(nao: int, nspin: int) -> tuple[Density, jax.Array]:
     return Density.from_factor(factor), jnp.asarray(rng.normal(size=factor.shape)) / nao
 
 
-def _energy(term, integrals, density):  # noqa: ANN001, ANN202
+def _energy(term, integrals, density):
     return sum(term.evaluate(integrals, density)[0].values())
 
 
-def _central(f, h: float) -> float:  # noqa: ANN001
+def _central(f, h: float) -> float:
     return float((8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h))
 
 
