@@ -63,6 +63,7 @@ class Status(NamedTuple):
     """How the SCF ended."""
 
     converged: Array
+    poison: Array
     iterations: Array
     energy: Array
     delta_energy: Array
@@ -71,8 +72,9 @@ class Status(NamedTuple):
 
 def _status(state: SCFState) -> Status:
     return Status(
-        state.converged, state.iterations, state.energy, state.delta_energy, state.gradient
-    )
+        state.converged, state.poison, state.iterations,
+        state.energy, state.delta_energy, state.gradient,
+    )  # fmt: skip
 
 
 @jax.custom_jvp
@@ -118,7 +120,8 @@ def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
 
     at, to = [leaves[i] for i in moved], [along[i] for i in moved]
     tangent = jax.jvp(differential, at, to)[1]
-    tangent = tangent * _nan_unless(state.converged)
+    # a factor poisons value, tangent and cotangent; a `where` would transpose to a silent zero
+    tangent = tangent * state.poison
     status = _status(state)
     return (state.energy, status), (tangent, jax.tree.map(_no_tangent, status))
 
@@ -133,11 +136,6 @@ def _stationary_differential(problem: Problem, integrals: Any, state: SCFState) 
     weighted = reference.energy_weighted(state.fock, state.density)
     explicit = problem.hamiltonian().differential(mol, orbitals, integrals, state.density)
     return explicit - differentials.overlap(orbitals, weighted)
-
-
-def _nan_unless(converged: Array) -> Array:
-    """A factor that poisons value, tangent and cotangent (a `where` would transpose to zero)."""
-    return jnp.where(converged, 1.0, jnp.nan)
 
 
 def _is_zero(tangent: Any) -> bool:
@@ -202,7 +200,7 @@ def energy(
     value, status = _energy(problem)
     if throw:
         _require_convergence(status)
-    return value * _nan_unless(status.converged)
+    return value * status.poison
 
 
 def forces(mol: Molecule, method: HF | None = None, **options: Any) -> Float[Array, "atom 3"]:
@@ -245,7 +243,7 @@ def solve_with_forces(
 
     gradient = jax.grad(differential)(mol.positions)
     solution = _solution(state, method.reference(mol), mol)
-    return solution, jnp.where(state.converged, -gradient, jnp.nan)
+    return solution, -gradient * state.poison
 
 
 def _solution(state: SCFState, reference: Reference, mol: Molecule) -> Solution:

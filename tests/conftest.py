@@ -5,6 +5,22 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jax
+import jaxtyping
+
+# Not the classes that JAX also fills with tangents and placeholders (Molecule, Basis, Problem).
+CHECKED = [
+    "dqc_lite.density",
+    "dqc_lite.geometry",
+    "dqc_lite.gradcheck",
+    "dqc_lite.integrals.differentials",
+    "dqc_lite.integrals.host",
+    "dqc_lite.integrals.operators",
+    "dqc_lite.jk",
+    "dqc_lite.linalg",
+    "dqc_lite.scf",
+    "dqc_lite.terms",
+]
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")

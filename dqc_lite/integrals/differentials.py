@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
@@ -171,8 +172,9 @@ def _repulsion_energy(orbitals: Orbs, scales: tuple, density: Array, omega: floa
 
 @functools.lru_cache(maxsize=8)
 def _four_center(omega: float) -> Callable:
-    def gradient(orbitals: Orbs, scales: tuple, density: Array) -> Array:
-        return host.four_center_gradient(*orbitals, density, *scales, omega)[None]
+    def gradient(orbitals: Orbs, scales: tuple, density: np.ndarray) -> np.ndarray:
+        coulomb, exchange = map(float, scales)
+        return host.four_center_gradient(*orbitals, density, coulomb, exchange, omega)[None]
 
     return _differential(gradient, functools.partial(_repulsion_energy, omega=omega))
 
@@ -180,8 +182,8 @@ def _four_center(omega: float) -> Callable:
 def four_center(
     orbitals: Orbitals,
     density: Float[Array, "spin ao ao"],
-    coulomb: Float[Array, ""],
-    exchange: Float[Array, ""],
+    coulomb: float | Float[Array, ""],
+    exchange: float | Float[Array, ""],
     omega: float = 0.0,
 ) -> Float[Array, ""]:
     """d of ``coulomb/2 (P|P) - exchange/2 sum_s (P_s|P_s)_K`` at fixed P_s, P = sum_s P_s.

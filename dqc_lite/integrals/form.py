@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from dqc_lite.integrals import cartesian
 from dqc_lite.integrals.cartesian import RawLayout
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """What a form needs to know of its operator; hashable.
 

@@ -32,7 +32,8 @@ def minao(mol: Molecule, orbitals: Orbitals) -> Float[Array, "ao minimal"]:
     if not any(mol.layout.numbers):
         return jnp.zeros((nao, 1))
     atoms, layout, (exponents, coefficients), occupations = minao_basis.minimal_basis(mol.layout)
-    minimal = Orbitals(mol.positions[np.asarray(atoms)], exponents, coefficients, layout)
+    centers = mol.positions if len(atoms) == mol.natm else mol.positions[np.asarray(atoms)]
+    minimal = Orbitals(centers, exponents, coefficients, layout)
     cross = host_call(minao_basis.cross_overlap, (nao, layout.nao), orbitals, minimal)
     return _weigh(cross, np.sqrt(occupations))
 

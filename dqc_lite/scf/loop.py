@@ -25,6 +25,7 @@ class SCFState:
     """The last cycle: density, its energies and Fock matrix, and the orbitals of that density.
 
     ``gradient`` is the norm of the occupied-virtual Fock matrix, times two for closed shells;
+    ``poison`` is 1, or NaN when not converged: a factor for everything derived from the state.
     ``history`` holds energy, its change and the gradient of each cycle, NaN beyond the last.
     """
 
@@ -35,6 +36,7 @@ class SCFState:
     gradient: Float[Array, ""]
     delta_energy: Float[Array, ""]
     converged: Bool[Array, ""]
+    poison: Float[Array, ""]
     iterations: Int[Array, ""]
     history: Float[Array, "cycle 3"]
     mo_energy: Float[Array, "set mo"]
@@ -144,10 +146,12 @@ class _Problem:
 
     def finish(self, c: _Cycle) -> SCFState:
         mo_energy, mo_coeff = self.canonical_orbitals(c)
+        converged = self.converged(c)
         return SCFState(
             density=self.reference.density(c.mo_coeff), energies=c.energies,
             energy=total(c.energies), fock=c.fock, gradient=c.gradient,
-            delta_energy=c.delta_energy, converged=self.converged(c),
+            delta_energy=c.delta_energy, converged=converged,
+            poison=jnp.where(converged, 1.0, jnp.nan),
             iterations=c.iteration, history=c.log, mo_energy=mo_energy, mo_coeff=mo_coeff,
             kept=self.kept.sum(),
         )  # fmt: skip

@@ -7,8 +7,10 @@ for unrestricted determinants. Densities carry a leading spin axis: one for rest
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -88,6 +90,7 @@ class Reference:
             return density.total[None]
         return density.matrix
 
+    @functools.partial(jax.jit, static_argnums=0)
     def energy_weighted(
         self, fock: Float[Array, "spin ao ao"], density: Density
     ) -> Float[Array, "ao ao"]:
