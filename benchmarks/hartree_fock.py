@@ -1,6 +1,6 @@
 """Hartree-Fock energy and forces beside PySCF, in one run.
 
-    python benchmarks/hartree_fock.py [--quick] [--threads 1] [--repeat 5] [--out FILE.md]
+    python benchmarks/hartree_fock.py [--molecules water ...] [--threads 1] [--repeat 5] [--out FILE.md]
 
 For each molecule, basis and treatment of the repulsion integrals the two engines take turns:
 
@@ -185,7 +185,8 @@ def cold_table(repeat: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="water and benzene only")
+    parser.add_argument("--molecules", nargs="+", default=MOLECULES, choices=MOLECULES)
+    parser.add_argument("--no-cold", action="store_true", help="skip the whole processes")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--out", help="write the tables to this file")
@@ -194,8 +195,8 @@ def main() -> None:
     eigen = "true" if options.threads > 1 else "false"
     os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={eigen}"
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    whole = cold_table(max(3, options.repeat // 2))
-    inside = warm_table(options.repeat, MOLECULES[:2] if options.quick else MOLECULES)
+    whole = "not run" if options.no_cold else cold_table(max(3, options.repeat // 2))
+    inside = warm_table(options.repeat, tuple(options.molecules))
 
     import jax
     import pyscf as library

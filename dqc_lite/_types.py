@@ -1,7 +1,8 @@
 """Axis vocabulary of array annotations.
 
 Annotations read ``Float[Array, "ao ao"]`` (jaxtyping). Axis names used throughout:
-``atom shell prim ctr ao aux mo grid spin xyz``. The tests run with the annotations checked.
+``atom shell prim ctr ao aux mo grid spin xyz``. Most of the package is tested with its annotations
+checked (see tests/conftest.py).
 """
 
 from __future__ import annotations

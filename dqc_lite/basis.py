@@ -27,8 +27,8 @@ class Layout:
     One entry per shell (``atom``, ``l``, ``nprim``, ``nctr``); the flat ``exponents`` run shell by
     shell, the flat ``coefficients`` shell by shell, contraction by contraction.
     ``ecp_rows`` are libcint's rows of effective core potentials, pointing into ``ecp_parameters``.
-    ``fingerprint`` tells apart unnamed basis sets; ``source``, the PySCF object this was read from,
-    serves the rules for auxiliary bases and initial guesses and takes no part in comparisons.
+    ``names`` of the basis set of each atom ('' if none) and ``reference_exponents``, those of the
+    basis as built, decide on the default auxiliary basis.
     """
 
     symbols: tuple[str, ...]
@@ -41,13 +41,12 @@ class Layout:
     cartesian: bool = False
     ecp_rows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 8), np.int32))
     ecp_parameters: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
-    name: str = ""
-    fingerprint: bytes = b""
-    source: Any = dataclasses.field(default=None, repr=False)
+    names: tuple[str, ...] = ()
+    reference_exponents: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @functools.cached_property
     def _key(self) -> tuple:
-        values = (getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "source")
+        values = (getattr(self, f.name) for f in dataclasses.fields(self))
         return tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in values)
 
     def __eq__(self, other: object) -> bool:
@@ -63,6 +62,11 @@ class Layout:
     @property
     def natm(self) -> int:
         return len(self.symbols)
+
+    @property
+    def name(self) -> str:
+        """The name of the basis set, if all atoms have the same."""
+        return self.names[0] if len(set(self.names)) == 1 and self.names[0] else "custom"
 
     @property
     def nshell(self) -> int:

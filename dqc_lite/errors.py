@@ -63,7 +63,7 @@ class SCFNotConvergedError(DqcLiteError, RuntimeError):
             f"SCF not converged after {iterations} cycles: E = {energy:.10f} hartree, "
             f"delta_E = {delta_energy:.2e}, |g| = {gradient:.2e}. Raise max_cycle in the solver, "
             "try another guess (guess='core') or a damped start (DIIS(damping=0.3)), check charge "
-            "and spin, or pass throw=False to look at the last state."
+            "and spin, or look at the last state of dqc_lite.solve(..., throw=False)."
         )
 
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 
-from dqc_lite.errors import MemoryBudgetError
+from dqc_lite.errors import InputError, MemoryBudgetError
 
 ENVIRONMENT_VARIABLE = "DQC_LITE_MEMORY_GB"
 
 
 def budget_bytes() -> float:
-    """Bytes that may be used: $DQC_LITE_MEMORY_GB, else 80 % of the physical memory."""
+    """Bytes that may be used: $DQC_LITE_MEMORY_GB (GiB), else 80 % of the physical memory.
+
+    Raises:
+        InputError: a value that is no number.
+    """
     value = os.environ.get(ENVIRONMENT_VARIABLE)
     if value:
-        return float(value) * 2**30
+        try:
+            return float(value) * 2**30
+        except ValueError:
+            raise InputError(f"{ENVIRONMENT_VARIABLE} = {value!r} is no number of GiB.") from None
     return 0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

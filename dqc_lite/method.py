@@ -6,7 +6,7 @@ from typing import Literal
 
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
-from dqc_lite.errors import BasisTooSmallError, MethodError
+from dqc_lite.errors import BasisError, BasisTooSmallError, MethodError
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf.reference import Reference
 from dqc_lite.terms import (
@@ -36,6 +36,20 @@ class HF:
     restricted: Restricted = static(default=None)
     density_fit: bool | str = static(default=False)
 
+    def __post_init__(self) -> None:
+        if not (self.restricted is None or isinstance(self.restricted, bool)):
+            if self.restricted != "rohf":
+                raise MethodError(
+                    f"restricted = {self.restricted!r} is not understood; use True, False, 'rohf' "
+                    "or None."
+                )
+        named = isinstance(self.density_fit, str) and self.density_fit.strip()
+        if not (named or isinstance(self.density_fit, bool)):
+            raise BasisError(
+                f"density_fit = {self.density_fit!r} is not understood; use True, False or the "
+                "name of an auxiliary basis."
+            )
+
     def hamiltonian(self, mol: Molecule, field: Float[Array, " 3"] | None) -> Hamiltonian:
         """Energy terms for this molecule; `field` in atomic units."""
         core = one_electron_terms(mol, field)
@@ -62,10 +76,6 @@ def one_electron_terms(mol: Molecule, field: Float[Array, " 3"] | None) -> tuple
 
 def reference_for(mol: Molecule, restricted: Restricted) -> Reference:
     """Resolve `restricted` for a molecule."""
-    if restricted not in (None, True, False, "rohf"):
-        raise MethodError(
-            f"restricted = {restricted!r} is not understood; use True, False, 'rohf' or None."
-        )
     if max(mol.nelec) > mol.nao:
         raise BasisTooSmallError(
             f"{max(mol.nelec)} electrons of one spin do not fit {mol.nao} basis functions "

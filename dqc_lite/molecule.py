@@ -15,7 +15,7 @@ import numpy as np
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Basis, Layout, Orbitals, orbitals
-from dqc_lite.errors import ChargeSpinError, PrecisionError, SpinError
+from dqc_lite.errors import ChargeSpinError, GeometryError, PrecisionError, SpinError
 from dqc_lite.geometry import (
     check_geometry,
     element_of,
@@ -78,15 +78,15 @@ class Molecule:
             GeometryError, UnknownElementError, BasisError, ECPError, SpinError, ChargeSpinError,
             InputError.
         """
-        from dqc_lite.interop import pyscf as interop
+        from dqc_lite.integrals import layouts, library
 
         rows = parse_atoms(atoms)
         symbols = [symbol for symbol, _ in rows]
         xyz = np.array([xyz for _, xyz in rows], float).reshape(-1, 3) * length_factor(unit)
         check_geometry(symbols, xyz)
         _check_charge(charge, spin)
-        mole = interop.build_mole(symbols, xyz, basis, ecp=ecp, cart=cart)
-        return cls._from_parts(*interop.parts(mole), charge=int(charge), spin=int(spin))
+        mole = library.build_mole(symbols, xyz, basis, ecp=ecp, cart=cart)
+        return cls._from_parts(*layouts.parts(mole), charge=int(charge), spin=int(spin))
 
     @classmethod
     def from_xyz(
@@ -97,10 +97,14 @@ class Molecule:
 
     @classmethod
     def from_pyscf(cls, mole: pyscf.gto.Mole) -> Molecule:
-        """Molecule from a built PySCF `Mole`, with its basis, ECP, charge and spin."""
-        from dqc_lite.interop import pyscf as interop
+        """Molecule from a built PySCF `Mole`, with its basis, ECP, charge and spin.
 
-        layout, positions, charges, exponents, coefficients = interop.parts(mole)
+        Raises:
+            InputError: not built, or with a modified Coulomb operator, nucleus or electron count.
+        """
+        from dqc_lite.integrals import layouts
+
+        layout, positions, charges, exponents, coefficients = layouts.checked_parts(mole)
         check_geometry(layout.symbols, positions)
         return cls._from_parts(
             layout, positions, charges, exponents, coefficients,
@@ -134,8 +138,15 @@ class Molecule:
         return cls(jnp.asarray(positions), jnp.asarray(charges), basis, charge, spin)
 
     def with_positions(self, positions: Float[Array, "atom 3"]) -> Molecule:
-        """A copy with nuclei and basis functions at `positions` (bohr)."""
-        return dataclasses.replace(self, positions=jnp.asarray(positions))
+        """A copy with nuclei and basis functions at `positions` (bohr).
+
+        Raises:
+            GeometryError: another shape than (atom, 3).
+        """
+        moved = jnp.asarray(positions, jnp.float64)
+        if moved.shape != (self.natm, 3):
+            raise GeometryError(f"positions have shape {moved.shape}; need ({self.natm}, 3).")
+        return dataclasses.replace(self, positions=moved)
 
     @property
     def layout(self) -> Layout:

@@ -20,7 +20,13 @@ import numpy as np
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
-from dqc_lite.errors import InputError, NonFiniteError, ResponseError, SCFNotConvergedError
+from dqc_lite.errors import (
+    BasisTooSmallError,
+    InputError,
+    NonFiniteError,
+    ResponseError,
+    SCFNotConvergedError,
+)
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.method import HF
 from dqc_lite.molecule import Molecule, require_x64
@@ -68,12 +74,13 @@ class Status(NamedTuple):
     energy: Array
     delta_energy: Array
     gradient: Array
+    kept: Array
 
 
 def _status(state: SCFState) -> Status:
     return Status(
         state.converged, state.poison, state.iterations,
-        state.energy, state.delta_energy, state.gradient,
+        state.energy, state.delta_energy, state.gradient, state.kept,
     )  # fmt: skip
 
 
@@ -174,7 +181,7 @@ def solve(
     problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
     _, state = _self_consistent(problem)
     if throw:
-        _require_convergence(_status(state))
+        _require_convergence(_status(state), mol)
     _warn_linear_dependence(state, mol)
     return _solution(state, method.reference(mol), mol)
 
@@ -193,13 +200,14 @@ def energy(
     ``jax.grad(energy)(mol, method)`` is a `Molecule` of derivatives: hartree/bohr with respect to
     positions, hartree/e with respect to charges, and so on. First derivatives in forward and
     reverse mode cost no response solve. Arguments and errors as in `solve`; where the SCF does not
-    converge and no exception can be raised (under `jax.jit`), value and derivatives are NaN.
+    converge and no exception is raised (`throw=False`, or under `jax.jit` and `jax.vmap`), value
+    and derivatives are NaN.
     """
     method = HF() if method is None else method
     problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
     value, status = _energy(problem)
     if throw:
-        _require_convergence(status)
+        _require_convergence(status, mol)
     return value * status.poison
 
 
@@ -234,7 +242,7 @@ def solve_with_forces(
     problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
     integrals, state = _self_consistent(problem)
     if throw:
-        _require_convergence(_status(state))
+        _require_convergence(_status(state), mol)
     _warn_linear_dependence(state, mol)
 
     def differential(positions: Array) -> Array:
@@ -262,7 +270,7 @@ def _solution(state: SCFState, reference: Reference, mol: Molecule) -> Solution:
     )  # fmt: skip
 
 
-def _require_convergence(state: Status) -> None:
+def _require_convergence(state: Status, mol: Molecule) -> None:
     """Raise unless converged; under a trace there is nothing to look at yet."""
     try:
         converged, cycles = bool(state.converged), int(state.iterations)
@@ -270,6 +278,11 @@ def _require_convergence(state: Status) -> None:
         return
     if converged:
         return
+    if int(state.kept) < max(mol.nelec):
+        raise BasisTooSmallError(
+            f"{max(mol.nelec)} electrons of one spin do not fit the {int(state.kept)} independent "
+            f"combinations of {mol.nao} basis functions; take a basis without near-duplicates."
+        )
     numbers = float(state.energy), float(state.delta_energy), float(state.gradient)
     if not all(map(math.isfinite, numbers[::2])):
         raise NonFiniteError(

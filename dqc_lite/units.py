@@ -7,6 +7,3 @@ ANGSTROM_IN_BOHR = 1.0 / BOHR_IN_ANGSTROM
 
 HARTREE_IN_EV = 27.211386245988
 """1 hartree in electronvolt (CODATA 2018)."""
-
-AU_IN_DEBYE = 2.541746473
-"""1 atomic unit of dipole moment (e bohr) in debye (CODATA 2018)."""

@@ -7,11 +7,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import jax
 import jaxtyping
 
-# Not the classes that JAX also fills with tangents and placeholders (Molecule, Basis, Problem).
+# Not the classes that JAX also fills with tangents and placeholders (Molecule, Basis, Problem),
+# nor the functions that check the input of users themselves.
 CHECKED = [
     "dqc_lite.density",
-    "dqc_lite.geometry",
-    "dqc_lite.gradcheck",
     "dqc_lite.integrals.differentials",
     "dqc_lite.integrals.host",
     "dqc_lite.integrals.operators",

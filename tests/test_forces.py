@@ -115,6 +115,9 @@ def test_forces_make_no_response_solve() -> None:
 
 
 def test_second_call_compiles_nothing(compilations) -> None:
+    with compilations() as count:  # the counter counts
+        jax.jit(lambda x: 2.5 * x + 0.123)(1.0)
+    assert count() >= 1
     mol = molecule("h2o", "6-31g")
     moved = mol.with_positions(mol.positions * 1.01)
     for method in (RHF, FITTED):

@@ -133,7 +133,12 @@ BAD = [
     (dict(atoms=[("H",)]), E.GeometryError, r"atom 1"),
     (dict(atoms=WATER, unit="furlong"), E.InputError, r"unit = 'furlong'.*'bohr'"),
     (dict(atoms="I 0 0 0; H 0 0 1.6", basis="def2-svp"), E.ECPError, r"'I'.*ecp='def2-svp'"),
+    (dict(atoms="I 0 0 0; H 0 0 1.6", basis={"default": "def2-svp"}), E.ECPError, r"'I'.*ecp="),
     (dict(atoms=WATER, ecp="no-such"), E.ECPError, r"'no-such'"),
+    (dict(atoms="I 0 0 0", basis="def2-svp", ecp={"I": [5]}), E.ECPError, r"\[5\]"),
+    (dict(atoms="He 0 0 0", basis=None), E.BasisError, r"basis = None"),
+    (dict(atoms="He 0 0 0", basis={"He": []}), E.BasisError, r"basis = \[\]"),
+    (dict(atoms="He 0 0 0", basis={"He": [[0, [-1.0, 1.0]]]}), E.BasisError, r"-1\.0"),
 ]
 
 
@@ -161,8 +166,12 @@ def test_bad_xyz(text: str, message: str) -> None:
 def test_bad_methods() -> None:
     with pytest.raises(errors.MethodError, match=r"restricted=False or 'rohf'"):
         dqc.energy(molecule("ch3", "sto-3g"), dqc.HF(restricted=True))
-    with pytest.raises(errors.MethodError, match=r"restricted = 'maybe'"):
-        dqc.energy(molecule("h2o", "sto-3g"), dqc.HF(restricted="maybe"))
+    for restricted in ("maybe", 1):
+        with pytest.raises(errors.MethodError, match=rf"restricted = {restricted!r}"):
+            dqc.HF(restricted=restricted)
+    for auxiliary in (1, ""):
+        with pytest.raises(errors.BasisError, match=rf"density_fit = {auxiliary!r}"):
+            dqc.HF(density_fit=auxiliary)
     with pytest.raises(errors.BasisTooSmallError, match=r"2 electrons of one spin.*1 basis"):
         dqc.energy(dqc.Molecule.from_atoms("He 0 0 0", "sto-3g", charge=-1, spin=1))
     with pytest.raises(errors.InputError, match=r"guess = 'magic'.*minao"):
@@ -172,6 +181,24 @@ def test_bad_methods() -> None:
     for bad in (dict(max_cycle=0), dict(energy_tol=0.0), dict(damping=1.0)):
         with pytest.raises(errors.InputError, match=next(iter(bad))):
             dqc.DIIS(**bad)
+
+
+def test_positions_are_checked_and_promoted() -> None:
+    mol = molecule("h2o", "sto-3g")
+    with pytest.raises(errors.GeometryError, match=r"\(1, 3\); need \(3, 3\)"):
+        mol.with_positions(np.zeros((1, 3)))
+    single = mol.with_positions(np.asarray(mol.positions, np.float32))
+    assert single.positions.dtype == np.float64
+    assert dqc.forces(single).dtype == np.float64
+
+
+def test_mole_with_features_that_are_not_here() -> None:
+    with pytest.raises(errors.InputError, match="not built"):
+        dqc.Molecule.from_pyscf(pyscf.gto.Mole(atom="He 0 0 0", verbose=0))
+    mole = pyscf.gto.M(atom="He 0 0 0", basis="sto-3g", verbose=0)
+    mole.omega = 0.3
+    with pytest.raises(errors.InputError, match=r"omega = 0\.3"):
+        dqc.Molecule.from_pyscf(mole)
 
 
 def test_single_precision_is_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dqc_lite.errors import BasisError, InputError, MethodError
 from dqc_lite.geometry import Atom, parse_xyz, read_xyz
-from dqc_lite.interop import pyscf as interop
+from dqc_lite.integrals import layouts
 from dqc_lite.method import HF, Restricted
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
@@ -92,7 +92,7 @@ def _check_auxiliary(mol: Molecule, method: HF) -> None:
     if not method.density_fit:
         return
     name = None if method.density_fit is True else method.density_fit
-    interop.auxiliary(mol.layout, name)
+    layouts.auxiliary(mol.layout, name)
 
 
 def _check_output(name: str | None) -> None:

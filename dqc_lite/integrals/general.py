@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from pyscf.gto.mole import (
     PTR_RINV_ORIG,
 )
 
+from dqc_lite import memory
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.errors import BasisError, ECPError, InputError, PrecisionError
@@ -90,6 +92,7 @@ def integral(
         points for int1e_rinv. ECPscalar is the sum over the ECPs of the layout of `orbitals[0]`.
 
     Raises:
+        MemoryBudgetError: tensors beyond the memory budget.
         InputError: arguments that do not fit the operator.
         BasisError: shells, or their derivatives, beyond libcint's angular momentum.
     """
@@ -100,11 +103,27 @@ def integral(
     operands += [points, None, None]
     _check_precision(operands)
     layouts = tuple(cartesian.raw_layout(o.layout) for o in orbitals)
+    _check_memory(operator, orbitals, points, made.components)
     (tensor,) = form.evaluate([form.Form(made, layouts, tuple(operands))])
     tensor = cartesian.to_atomic_orbitals(tensor, tuple(o.layout for o in orbitals))
     if made.ecp is not None:
         return tensor.sum(0)
     return tensor[0] if points is None and made.components == 1 else tensor
+
+
+def _check_memory(
+    name: str, orbitals: Sequence[Orbitals], points: Array | None, components: int
+) -> None:
+    """Whole tensors and their derivative, about four times as large, are held here."""
+    size = components * (1 if points is None else len(points))
+    size *= math.prod(o.layout.nao for o in orbitals)
+    memory.require(
+        8 * 5 * size,
+        f"{name} over {' x '.join(str(o.layout.nao) for o in orbitals)} functions, in a derivative "
+        "that is not contracted on the host,",
+        "differentiate first derivatives along positions only, use density_fit=True or a smaller "
+        "basis",
+    )
 
 
 def _operator(

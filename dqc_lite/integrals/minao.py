@@ -16,8 +16,7 @@ from pyscf.scf.atom_hf import frac_occ
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.errors import InputError
 from dqc_lite.geometry import element_of
-from dqc_lite.integrals import host
-from dqc_lite.interop import pyscf as interop
+from dqc_lite.integrals import host, layouts
 
 HEAVIEST = 96
 """The natural orbitals end at curium."""
@@ -62,7 +61,7 @@ def minimal_basis(layout: Layout) -> tuple[tuple[int, ...], Layout, tuple, np.nd
     mole.basis = {f"{e[0]}{k}": m[0] for k, (e, m) in enumerate(zip(elements, made, strict=True))}
     mole.verbose, mole.spin = 0, None
     mole.build(dump_input=False, parse_arg=False)
-    minimal, exponents, coefficients = interop.fixed_functions(mole)
+    minimal, exponents, coefficients = layouts.fixed_functions(mole)
     occupations = np.concatenate([np.asarray(m[1]) for m in made])
     return real, minimal, (exponents, coefficients), occupations
 

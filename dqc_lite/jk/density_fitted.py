@@ -79,8 +79,12 @@ class DensityFitted:
         ) + differentials.two_center(self.auxiliary, two)
 
 
+AUXILIARY_BATCH = 32
+"""Auxiliary functions whose square matrices are held at once."""
+
+
 def check_memory(layout: Layout, auxiliary: Layout) -> None:
-    """Integrals as they come, solved, and unpacked: what lives at once."""
+    """Integrals as they come, solved, and unpacked: what lives at once; forces need less."""
     nao, naux = layout.nao, auxiliary.nao
     memory.require(
         8 * naux * (2 * operators.npair(nao) + nao**2),
@@ -116,21 +120,22 @@ def _duals(
 
     total = density.total
     y = backsolve(factor.reshape(naux, -1) @ total.ravel())
-    two = -0.5 * coulomb * jnp.outer(y, y)
-    three = coulomb * y[:, None] * operators.pack(total)
 
-    def exchange_of(c: Float[Array, "ao occ"]) -> tuple[Array, Array]:
-        nocc = c.shape[1]
-        half = (factor.reshape(naux * nao, nao) @ c).reshape(naux, nao, nocc)
-        occupied = jnp.einsum("pmi,mj->pij", half, c)
-        z = backsolve(occupied.reshape(naux, -1))
-        square = (z.reshape(naux * nocc, nocc) @ c.T).reshape(naux, nocc, nao)
-        square = jnp.einsum("pim,in->pmn", square, c.T)
-        return operators.pack(square), z @ z.T
+    def occupied_fit(c: Float[Array, "ao occ"]) -> Float[Array, "aux occ occ"]:
+        half = (factor.reshape(naux * nao, nao) @ c).reshape(naux, nao, -1)
+        pairs = jnp.einsum("pmi,mj->pij", half, c)
+        return backsolve(pairs.reshape(naux, -1)).reshape(pairs.shape)
 
-    k_three, k_two = jax.lax.map(exchange_of, density.factor)
+    z = jax.lax.map(occupied_fit, density.factor)
     weight = exchange * density.exchange_weight
-    three = three - weight * k_three.sum(0)
-    two = two + 0.5 * weight * k_two.sum(0)
-    # a packed pair m > n stands for (m, n) and (n, m)
-    return three * operators.pack(2.0 - jnp.eye(nao)), two
+    twice = operators.pack(2.0 - jnp.eye(nao))  # a packed pair m > n stands for (m, n) and (n, m)
+
+    def one_function(p: tuple[Array, Array]) -> Float[Array, " pair"]:
+        y_p, z_p = p
+        c = density.factor
+        k = (c @ z_p @ c.swapaxes(-1, -2)).sum(0)
+        return twice * operators.pack(coulomb * y_p * total - weight * k)
+
+    three = jax.lax.map(one_function, (y, z.swapaxes(0, 1)), batch_size=AUXILIARY_BATCH)
+    two = -0.5 * coulomb * jnp.outer(y, y) + 0.5 * weight * jnp.einsum("spij,sqij->pq", z, z)
+    return three, two

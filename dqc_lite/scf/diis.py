@@ -22,7 +22,7 @@ class DIIS:
         energy_tol: converged when the energy changes by less, hartree.
         gradient_tol: ... and the norm of the orbital gradient is less.
         space: number of Fock matrices kept.
-        damping: share of the previous Fock matrix mixed in while the gradient is above 0.1.
+        damping: share of the previous cycle's Fock matrix kept while the gradient is above 0.1.
     """
 
     max_cycle: int = static(default=100)
@@ -111,5 +111,6 @@ class History:
         weights = inverse * (vectors @ (inverted * (vectors.T @ inverse)))
         latest = jax.nn.one_hot((self.count - 1) % n, n, dtype=weights.dtype)
         total = weights.sum()
-        # an exactly converged entry (zero error) leaves nothing to extrapolate
-        return jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), latest)
+        # an exactly converged latest entry (zero error) leaves nothing to extrapolate
+        exact = (total <= 0) | (jnp.vdot(latest, norm) == 0)
+        return jnp.where(exact, latest, weights / jnp.where(exact, 1.0, total))

@@ -51,11 +51,16 @@ class _Cycle:
     effective: Array
     error: Array
     mo_coeff: Array
+    mixed: Array
     diis: History
     delta_energy: Array
     gradient: Array
     iteration: Array
     log: Array
+
+
+DAMPED_ABOVE = 0.1
+"""Gradient norm (hartree) above which damping acts."""
 
 
 def total(energies: dict[str, Array]) -> Float[Array, ""]:
@@ -115,16 +120,15 @@ class _Problem:
         log = jnp.full((self.solver.max_cycle, 3), jnp.nan)
         return _Cycle(
             energies=energies, fock=fock, effective=effective, error=error, mo_coeff=mo_coeff,
-            diis=History.empty(self.solver.space, effective),
+            mixed=effective, diis=History.empty(self.solver.space, effective),
             delta_energy=jnp.asarray(jnp.inf), gradient=gradient,
             iteration=jnp.zeros((), int), log=log,
         )  # fmt: skip
 
     def cycle(self, c: _Cycle) -> _Cycle:
         diis = c.diis.push(c.effective, c.error)
-        mixed = diis.extrapolate()
-        share = jnp.where(c.gradient > 0.1, self.solver.damping, 0.0)
-        mixed = (1.0 - share) * mixed + share * c.effective
+        share = jnp.where(c.gradient > DAMPED_ABOVE, self.solver.damping, 0.0)
+        mixed = (1.0 - share) * diis.extrapolate() + share * c.mixed
         _, mo_coeff = diagonalize(mixed, self.x, self.kept)
         density = self.reference.density(mo_coeff)
         energies, fock, effective, error, gradient = self.evaluate(density)
@@ -132,13 +136,14 @@ class _Problem:
         log = c.log.at[c.iteration].set(jnp.stack([total(energies), delta, gradient]))
         return _Cycle(
             energies=energies, fock=fock, effective=effective, error=error, mo_coeff=mo_coeff,
-            diis=diis, delta_energy=delta, gradient=gradient,
+            mixed=mixed, diis=diis, delta_energy=delta, gradient=gradient,
             iteration=c.iteration + 1, log=log,
         )  # fmt: skip
 
     def converged(self, c: _Cycle) -> Array:
+        enough = self.kept.sum() >= max(self.reference.nalpha, self.reference.nbeta)
         small = jnp.abs(c.delta_energy) < self.solver.energy_tol
-        return small & (c.gradient < self.solver.gradient_tol)
+        return enough & small & (c.gradient < self.solver.gradient_tol)
 
     def unfinished(self, c: _Cycle) -> Array:
         finite = jnp.isfinite(total(c.energies))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 
-_CERTIFICATE = ("energy_change", "orbital_gradient", "gap", "kept_orbitals")
-
 
 @pytree
 class Certificate:
@@ -14,7 +12,8 @@ class Certificate:
 
     Attributes:
         energy_change: of the last cycle, hartree.
-        orbital_gradient: norm of the occupied-virtual Fock matrix, hartree.
+        orbital_gradient: norm of the occupied-virtual Fock matrix, twice it for closed shells,
+            hartree.
         gap: lowest virtual minus highest occupied orbital energy over the spins, hartree;
             inf without virtual or occupied orbitals.
         kept_orbitals: number of orbitals left after removing linear dependence.
@@ -24,12 +23,6 @@ class Certificate:
     orbital_gradient: Float[Array, ""]
     gap: Float[Array, ""]
     kept_orbitals: Int[Array, ""]
-
-
-_SOLUTION = (
-    "energy", "energies", "converged", "iterations", "density_matrix", "mo_energy", "mo_coeff",
-    "mo_occ", "history", "certificate",
-)  # fmt: skip
 
 
 @pytree

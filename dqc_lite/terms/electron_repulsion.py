@@ -8,7 +8,7 @@ from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
-from dqc_lite.interop import pyscf as interop
+from dqc_lite.integrals import layouts
 from dqc_lite.jk import DensityFitted, Exact
 from dqc_lite.molecule import Molecule
 
@@ -33,7 +33,7 @@ class ElectronRepulsion:
         if not self.density_fit:
             return Exact.build(orbs)
         name = None if self.density_fit is True else self.density_fit
-        layout, exponents, coefficients = interop.auxiliary(mol.layout, name)
+        layout, exponents, coefficients = layouts.auxiliary(mol.layout, name)
         auxiliary = Orbitals(mol.positions, exponents, coefficients, layout)
         return DensityFitted.build(orbs, auxiliary)
 

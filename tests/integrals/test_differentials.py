@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import molecule
+from systems import mole, molecule
 
 from dqc_lite.basis import Basis, orbitals
-from dqc_lite.integrals import differentials, operators
-from dqc_lite.interop import pyscf as interop
+from dqc_lite.integrals import differentials, layouts, operators
 
 KEY = np.random.default_rng(0)
 
@@ -57,7 +56,7 @@ def test_nuclear_attraction_in_positions_and_charges() -> None:
 @pytest.mark.parametrize("omega", [0.0, 0.4, -0.4])
 def test_density_fitting_integrals(omega: float) -> None:
     mol = molecule("h2o", "6-31g")
-    layout, exponents, coefficients = interop.auxiliary(mol.layout, None)
+    layout, exponents, coefficients = layouts.auxiliary(mol.layout, None)
     basis = Basis(jnp.asarray(exponents), jnp.asarray(coefficients), layout)
     two = _symmetric(layout.nao)
     three = jnp.asarray(KEY.normal(size=(layout.nao, operators.npair(mol.nao))))
@@ -142,17 +141,17 @@ def test_values_equal_the_general_primitive(kind: str) -> None:
 
 def test_multipoles_about_an_origin() -> None:
     mol = molecule("h2o", "6-31g")
-    mole = mol.layout.source
+    built = mole(mol, "6-31g")
     orbs, origin = mol.orbitals(), np.array([0.3, -0.2, 0.9])
-    with mole.with_common_origin(origin):
-        dipole, quadrupole = mole.intor("int1e_r"), mole.intor("int1e_rr")
+    with built.with_common_origin(origin):
+        dipole, quadrupole = built.intor("int1e_r"), built.intor("int1e_rr")
     np.testing.assert_allclose(operators.dipole(orbs, origin), dipole, atol=1e-12)
     n = mol.nao
     np.testing.assert_allclose(
         operators.quadrupole(orbs, origin), quadrupole.reshape(3, 3, n, n), atol=1e-12
     )
     np.testing.assert_allclose(
-        operators.octupole(orbs), mole.intor("int1e_rrr").reshape(3, 3, 3, n, n), atol=1e-12
+        operators.octupole(orbs), built.intor("int1e_rrr").reshape(3, 3, 3, n, n), atol=1e-12
     )
     slope = jax.jacfwd(lambda c: operators.dipole(orbs, c))(jnp.asarray(origin))
     np.testing.assert_allclose(slope[0, :, :, 0], -operators.overlap(orbs), atol=1e-14)

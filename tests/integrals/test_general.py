@@ -11,7 +11,7 @@ import pytest
 from dqc_lite.basis import Basis, Orbitals, orbitals
 from dqc_lite.errors import BasisError, ECPError, InputError, PrecisionError
 from dqc_lite.integrals import form, general
-from dqc_lite.interop.pyscf import parts
+from dqc_lite.integrals.layouts import parts
 
 NSLOT = {"int3c2e": 3, "int2e": 4}
 ONE_ELECTRON = ["int1e_ovlp", "int1e_kin", "int1e_r", "int1e_rr", "int1e_rrr"]

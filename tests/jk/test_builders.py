@@ -5,6 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pyscf.df
+import pyscf.gto
 import pyscf.scf
 import pytest
 from systems import mole, molecule
@@ -59,10 +60,25 @@ def test_packed_storage_when_the_square_does_not_fit(monkeypatch: pytest.MonkeyP
     assert abs(float(dqc.energy(mol)) - expected) < 1e-10
 
 
+def test_default_auxiliary_basis_follows_pyscf_and_not_the_history() -> None:
+    """Names decide, also in a dict; functions given as numbers get the even-tempered rule."""
+    text, name = "H 0 0 0; F 0 0 0.92", "6-31g*"
+    named = {"H": name, "F": name}
+    listed = {s: pyscf.gto.basis.load(name, s) for s in named}
+    fitted = dqc.HF(density_fit=True)
+    for basis in (listed, named, name, listed):
+        built = pyscf.gto.M(atom=text, basis=basis, verbose=0)
+        mf = pyscf.scf.RHF(built).density_fit()
+        mf.conv_tol = 1e-12
+        expected = mf.kernel()
+        for mol in (dqc.Molecule.from_atoms(text, basis), dqc.Molecule.from_pyscf(built)):
+            assert abs(float(dqc.energy(mol, fitted)) - expected) < 1e-9
+
+
 def test_named_auxiliary_basis() -> None:
     mol = molecule("h2o", "6-31g")
     fitted = float(dqc.energy(mol, dqc.HF(density_fit="weigend")))
-    mf = pyscf.scf.RHF(mol.layout.source).density_fit(auxbasis="weigend")
+    mf = pyscf.scf.RHF(mole(mol, "6-31g")).density_fit(auxbasis="weigend")
     mf.verbose, mf.conv_tol = 0, 1e-12
     assert abs(fitted - mf.kernel()) < 1e-9
     with pytest.raises(dqc.errors.BasisError, match="no-such-set"):

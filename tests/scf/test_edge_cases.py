@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from systems import mean_field, molecule
+from systems import mean_field, mole, molecule
 
 import dqc_lite as dqc
 
@@ -33,11 +33,11 @@ def test_one_electron_is_exact() -> None:
     """Without a second electron Coulomb and exchange cancel: the lowest eigenvalue of h."""
     mol = dqc.Molecule.from_atoms("H 0 0 0; H 0 0 1.06", "6-31g", charge=1, spin=1)
     solution = dqc.solve(mol)
-    mole = mol.layout.source
-    core = mole.intor("int1e_kin") + mole.intor("int1e_nuc")
+    built = mole(mol, "6-31g")
+    core = built.intor("int1e_kin") + built.intor("int1e_nuc")
     import scipy.linalg
 
-    lowest = scipy.linalg.eigh(core, mole.intor("int1e_ovlp"), eigvals_only=True)[0]
+    lowest = scipy.linalg.eigh(core, built.intor("int1e_ovlp"), eigvals_only=True)[0]
     repulsion = float(solution.energies["nuclear_repulsion"])
     assert abs(float(solution.energy) - lowest - repulsion) < 1e-10
 
@@ -58,7 +58,7 @@ def test_orbitals_of_the_solution() -> None:
         mol = molecule(name, "6-31g")
         mf = mean_field(mol, "6-31g", method)
         solution = dqc.solve(mol, method)
-        s = mol.layout.source.intor("int1e_ovlp")
+        s = mole(mol, "6-31g").intor("int1e_ovlp")
         c = np.asarray(solution.mo_coeff)
         eye = np.eye(mol.nao)
         np.testing.assert_allclose(c.swapaxes(1, 2) @ s @ c, [eye] * len(c), atol=1e-10)
@@ -95,6 +95,21 @@ def test_near_singular_overlap_keeps_its_shape_and_warns() -> None:
     assert solution.mo_coeff.shape == (1, 7, 7)
     assert int(solution.certificate.kept_orbitals) == 6
     assert np.abs(solution.mo_coeff[0, :, -1]).max() == 0
+
+
+def test_fewer_independent_functions_than_electrons() -> None:
+    pair = [[0, [1.0, 1.0]], [0, [1.0 + 1e-7, 1.0]]]
+    mol = dqc.Molecule.from_atoms("He 0 0 0", {"He": pair}, spin=2)
+    with pytest.raises(dqc.errors.BasisTooSmallError, match="1 independent combinations of 2"):
+        dqc.energy(mol)
+
+
+def test_damping_changes_the_path_and_not_the_end() -> None:
+    mol = molecule("h2o", "6-31g")
+    plain = dqc.solve(mol, solver=dqc.DIIS(space=1, max_cycle=200))
+    damped = dqc.solve(mol, solver=dqc.DIIS(space=1, max_cycle=200, damping=0.5))
+    assert np.abs(plain.history[1, 0] - damped.history[1, 0]) > 1e-4
+    assert abs(float(plain.energy - damped.energy)) < 1e-9
 
 
 def _doubled_basis() -> dqc.Molecule:

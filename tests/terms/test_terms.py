@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import molecule
+from systems import mole, molecule
 
 from dqc_lite.density import Density
 from dqc_lite.terms import (
@@ -96,7 +96,7 @@ def test_electric_field_derivative_is_the_dipole() -> None:
         term = ElectricField(strength)
         return _energy(term, term.prepare(mol, mol.orbitals()), density)
 
-    mole = mol.layout.source
-    electrons = np.einsum("xmn,mn->x", mole.intor("int1e_r"), density.total)
-    nuclei = mole.atom_charges() @ mole.atom_coords()
+    built = mole(mol, "6-31g")
+    electrons = np.einsum("xmn,mn->x", built.intor("int1e_r"), density.total)
+    nuclei = built.atom_charges() @ built.atom_coords()
     np.testing.assert_allclose(jax.grad(energy)(FIELD), electrons - nuclei, atol=1e-12)

@@ -1,4 +1,4 @@
-"""PySCF `Mole` objects: built from names of basis sets, taken apart into layouts."""
+"""Names of basis sets and effective core potentials, looked up; PySCF `Mole` objects from them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import functools
 import io
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,16 +14,11 @@ from typing import Any
 import numpy as np
 import pyscf.gto
 from pyscf.gto.basis import ALIAS
-from pyscf.gto.mole import ATOM_OF
 from pyscf.lib.exceptions import BasisNotFoundError
 
 from dqc_lite import basis_files
-from dqc_lite.basis import Layout
 from dqc_lite.errors import BasisError, ECPError
-from dqc_lite.geometry import ELEMENTS, canonical_symbol, element_of
-
-ECPBAS_ENV_SLOTS = (5, 6)
-"""Columns of libcint's ECP rows that point into the parameter block: exponents, coefficients."""
+from dqc_lite.geometry import ELEMENTS, element_of, is_integer
 
 
 def build_mole(
@@ -41,36 +37,62 @@ def build_mole(
     """
     elements = sorted(set(symbols))
     ecps = {s: e for s in elements if (e := _ecp_of(s, ecp)) is not None}
-    if isinstance(basis, str) and "\n" not in basis:
-        _require_ecp(elements, basis, ecps)
+    entries = {s: _entry_of(s, basis) for s in elements}
+    for symbol, entry in entries.items():
+        if isinstance(entry, str) and symbol not in ecps:
+            _require_ecp(symbol, entry)
     mole = pyscf.gto.Mole()
     mole.atom = [(s, tuple(p)) for s, p in zip(symbols, positions, strict=True)]
     mole.unit, mole.cart, mole.verbose = "Bohr", cart, 0
-    mole.basis = {s: _functions_of(s, basis) for s in elements}
+    mole.basis = {s: _functions_of(s, entry) for s, entry in entries.items()}
     mole.ecp = ecps
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mole.build(dump_input=False, parse_arg=False, spin=None)
-    mole.basis = basis if isinstance(basis, str) and "\n" not in basis else mole.basis
+    mole.basis = entries  # the names decide on the default auxiliary basis
     return mole
 
 
-def _functions_of(symbol: str, basis: Any) -> list:
-    """PySCF's list format of the functions of one element."""
+def _entry_of(symbol: str, basis: Any) -> str | list:
+    """The name of a set, or PySCF's list format, for one element; nothing is looked up yet."""
     element = element_of(symbol)
     if isinstance(basis, dict):
         for key in (symbol, element, "default"):
             if key in basis:
-                return _functions_of(symbol, basis[key])
+                return _entry_of(symbol, basis[key])
         raise BasisError(f"basis has no entry for element {element!r}; add one or 'default'.")
-    if not isinstance(basis, str):
-        return basis
-    if not basis.strip():
-        raise BasisError("basis = '' is empty; name one, such as 'def2-svp'.")
-    if "\n" in basis:
-        return _parse(basis, symbol)
+    if isinstance(basis, str):
+        if not basis.strip():
+            raise BasisError("basis = '' is empty; name one, such as 'def2-svp'.")
+        return _parse(basis, symbol) if "\n" in basis else basis.strip()
+    _check_functions(basis, element)
+    return basis
+
+
+def _check_functions(functions: Any, element: str) -> None:
+    """Raise `BasisError` unless in PySCF's format ``[[l, [exponent, c, ...], ...], ...]``."""
+    try:
+        sound = len(functions) > 0
+        for l, *rows in functions:
+            rows = rows[1:] if isinstance(rows[0], int) else rows  # kappa may follow l
+            sound &= is_integer(l) and 0 <= l <= 6 and len(rows) > 0
+            sound &= all(math.isfinite(c) for row in rows for c in row)
+            sound &= all(row[0] > 0 and len(row) == len(rows[0]) > 1 for row in rows)
+    except (TypeError, ValueError, IndexError, KeyError):
+        sound = False
+    if not sound:
+        raise BasisError(
+            f"basis = {functions!r} for element {element!r} is neither a name, NWChem text nor "
+            "PySCF's list [[l, [exponent > 0, coefficient, ...], ...], ...] with l <= 6."
+        )
+
+
+def _functions_of(symbol: str, entry: str | list) -> list:
+    """PySCF's list format of the functions of one element."""
+    if not isinstance(entry, str):
+        return entry
     # a fresh list each time: Mole.build edits in place
-    return [list(shell) for shell in _load(basis.strip(), element)]
+    return [list(shell) for shell in _load(entry, element_of(symbol))]
 
 
 @functools.lru_cache(maxsize=512)
@@ -145,11 +167,26 @@ def _ecp_of(symbol: str, ecp: Any) -> list | None:
         entry = ecp.get(element, ecp.get("default"))
         return None if entry is None else _ecp_of(symbol, entry)
     if not isinstance(ecp, str):
-        return ecp
+        return _checked_ecp(ecp, element)
     loaded = _load_ecp(ecp.strip(), element)
     if loaded is None and not _known_ecp(ecp):
         raise ECPError(f"ecp {ecp!r} is unknown for element {element!r}; try ecp='def2-svp'.")
     return loaded
+
+
+def _checked_ecp(ecp: Any, element: str) -> list:
+    """PySCF's format: ``[core electrons, [[l, [rows of each power of r]], ...]]``."""
+    try:
+        core, channels = ecp
+        sound = isinstance(core, int) and all(len(channel) == 2 for channel in channels)
+    except (TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise ECPError(
+            f"ecp = {ecp!r} for element {element!r} is neither a name nor PySCF's list "
+            "[core electrons, [[l, ...], ...]]."
+        )
+    return ecp
 
 
 @functools.lru_cache(maxsize=512)
@@ -165,15 +202,14 @@ def _known_ecp(name: str) -> bool:
     return any(_load_ecp(name.strip(), e) for e in ("Au", "I", "Br", "Xe", "Fe", "Cl", "U"))
 
 
-def _require_ecp(elements: Sequence[str], name: str, ecps: dict) -> None:
-    for symbol in elements:
-        if symbol == element_of(symbol) and symbol not in ecps and _load_ecp(name, symbol):
-            if _has_core_functions(name, symbol):
-                continue
-            raise ECPError(
-                f"basis {name!r} replaces the core of {symbol!r} by an effective core potential "
-                f"and none is given; pass ecp={name!r}."
-            )
+def _require_ecp(symbol: str, name: str) -> None:
+    if symbol != element_of(symbol) or not _load_ecp(name, symbol):
+        return
+    if not _has_core_functions(name, symbol):
+        raise ECPError(
+            f"basis {name!r} replaces the core of {symbol!r} by an effective core potential "
+            f"and none is given; pass ecp={name!r}."
+        )
 
 
 def _has_core_functions(name: str, element: str) -> bool:
@@ -181,79 +217,3 @@ def _has_core_functions(name: str, element: str) -> bool:
     steepest = max(max(row[0] for row in shell[1:] if isinstance(row, list | tuple))
                    for shell in _load(name, element))  # fmt: skip
     return steepest > 2.0 * ELEMENTS.index(element) ** 2
-
-
-def parts(mole: pyscf.gto.Mole) -> tuple[Layout, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Layout, positions (bohr), effective charges (e), exponents and coefficients of a `Mole`."""
-    nshell = mole.nbas
-    if nshell == 0:
-        raise BasisError("the basis has no functions on any atom.")
-    named = isinstance(mole.basis, str) and "\n" not in mole.basis
-    symbols = tuple(mole.atom_symbol(i) for i in range(mole.natm))
-    symbols = tuple(canonical_symbol(s) for s in symbols)
-    ghost = [s != element_of(s) for s in symbols]
-    exponents = np.concatenate([mole.bas_exp(i) for i in range(nshell)])
-    layout = Layout(
-        symbols=symbols,
-        numbers=tuple(0 if g else ELEMENTS.index(s) for s, g in zip(symbols, ghost, strict=True)),
-        core_electrons=tuple(int(mole.atom_nelec_core(i)) for i in range(mole.natm)),
-        atom=mole._bas[:, ATOM_OF].astype(int),
-        l=np.array([mole.bas_angular(i) for i in range(nshell)], int),
-        nprim=np.array([mole.bas_nprim(i) for i in range(nshell)], int),
-        nctr=np.array([mole.bas_nctr(i) for i in range(nshell)], int),
-        cartesian=bool(mole.cart),
-        **_ecp_tables(mole),
-        name=mole.basis if named else "custom",
-        fingerprint=b"" if named else exponents.tobytes(),
-        source=mole,
-    )
-    coefficients = np.concatenate([mole.bas_ctr_coeff(i).T.ravel() for i in range(nshell)])
-    charges = np.array([float(mole.atom_charge(i)) for i in range(mole.natm)])
-    return layout, np.array(mole.atom_coords()), charges, exponents, coefficients
-
-
-def _ecp_tables(mole: pyscf.gto.Mole) -> dict:
-    """ECP rows with their pointers made relative to their own parameter block."""
-    if not mole.has_ecp():
-        return {}
-    rows = np.array(mole._ecpbas, np.int32)
-    parameters: list[float] = []
-    for row in rows:
-        for slot in ECPBAS_ENV_SLOTS:
-            start, count = int(row[slot]), int(row[2])
-            row[slot] = len(parameters)
-            parameters += mole._env[start : start + count].tolist()
-    return {"ecp_rows": rows, "ecp_parameters": np.array(parameters)}
-
-
-@functools.lru_cache(maxsize=64)
-def auxiliary(layout: Layout, name: str | None) -> tuple[Layout, np.ndarray, np.ndarray]:
-    """Layout, exponents and normalized coefficients of an auxiliary basis.
-
-    `name` None follows PySCF's rules for the default one.
-
-    Raises:
-        BasisError: no such auxiliary basis.
-    """
-    from pyscf.df import addons
-
-    mole = layout.source
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # PySCF advises on its own interface
-            basis = addons.make_auxbasis(mole) if name is None else name
-            auxiliary_mole = addons.make_auxmol(mole, basis)
-    except (BasisNotFoundError, KeyError, ValueError) as error:
-        raise BasisError(
-            f"density_fit = {name!r} is no auxiliary basis for "
-            f"{', '.join(sorted(set(layout.symbols)))}; True takes the default one."
-        ) from error
-    return fixed_functions(auxiliary_mole)
-
-
-def fixed_functions(mole: pyscf.gto.Mole) -> tuple[Layout, np.ndarray, np.ndarray]:
-    """Layout, exponents and coefficients of ``r^l exp(-a r^2)``, normalization included, of
-    functions that are not differentiated (see `dqc_lite.basis.Orbitals`).
-    """
-    layout, _, _, exponents, _ = parts(mole)
-    coefficients = [mole._libcint_ctr_coeff(i).T.ravel() for i in range(mole.nbas)]
-    return layout, exponents, np.concatenate(coefficients)
