@@ -1,6 +1,7 @@
 """Hartree-Fock energy and forces beside PySCF, in one run.
 
-    python benchmarks/hartree_fock.py [--molecules water ...] [--threads 1] [--repeat 5] [--out FILE.md]
+    python benchmarks/hartree_fock.py [--molecules water ...] [--threads 1] [--repeat 5]
+                                      [--no-cold] [--out FILE.md]
 
 For each molecule, basis and treatment of the repulsion integrals the two engines take turns:
 

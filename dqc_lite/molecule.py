@@ -134,8 +134,10 @@ class Molecule:
     ) -> Molecule:
         require_x64()
         _check_electrons(round(float(charges.sum())) - charge, charge, spin)
-        basis = Basis(jnp.asarray(exponents), jnp.asarray(coefficients), layout)
-        return cls(jnp.asarray(positions), jnp.asarray(charges), basis, charge, spin)
+        # device_put, unlike asarray, compiles nothing
+        arrays = jax.device_put((exponents, coefficients, positions, charges))
+        basis = Basis(arrays[0], arrays[1], layout)
+        return cls(arrays[2], arrays[3], basis, charge, spin)
 
     def with_positions(self, positions: Float[Array, "atom 3"]) -> Molecule:
         """A copy with nuclei and basis functions at `positions` (bohr).
@@ -194,7 +196,7 @@ class Molecule:
 
 def require_x64() -> None:
     """Raise `PrecisionError` unless JAX runs in double precision."""
-    if jnp.zeros(0).dtype != jnp.float64:
+    if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
         raise PrecisionError(
             "double precision is off: hartree energies need jax_enable_x64. Call "
             "dqc_lite.enable_x64() (or jax.config.update('jax_enable_x64', True)) before the first "

@@ -85,8 +85,8 @@ def _status(state: SCFState) -> Status:
 
 
 @jax.custom_jvp
-def _self_consistent(problem: Problem) -> tuple[Any, SCFState]:
-    """Integrals and the converged state: everything that the SCF makes."""
+def _self_consistent(problem: Problem) -> tuple[Orbitals, Any, SCFState]:
+    """Basis functions, integrals and the converged state: everything that the SCF makes."""
     mol, reference = problem.mol, problem.method.reference(problem.mol)
     orbitals = mol.orbitals()
     hamiltonian = problem.hamiltonian()
@@ -95,7 +95,7 @@ def _self_consistent(problem: Problem) -> tuple[Any, SCFState]:
     factor = jnp.zeros((mol.nao, 1)) if core else guesses.minao(mol, orbitals)
     overlap = operators.overlap(orbitals)
     state = scf(hamiltonian, integrals, overlap, factor, problem.solver, reference, core)
-    return integrals, state
+    return orbitals, integrals, state
 
 
 @_self_consistent.defjvp
@@ -108,13 +108,13 @@ def _self_consistent_jvp(primals: tuple, tangents: tuple) -> Any:
 
 @jax.custom_jvp
 def _energy(problem: Problem) -> tuple[Array, Status]:
-    _, state = _self_consistent(problem)
+    *_, state = _self_consistent(problem)
     return state.energy, _status(state)
 
 
 def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
     (problem,), (moves,) = primals, tangents
-    integrals, state = _self_consistent(problem)
+    orbitals, integrals, state = _self_consistent(problem)
     leaves, treedef = jax.tree.flatten(problem)
     along = jax.tree.leaves(moves)
     moved = [i for i, t in enumerate(along) if not _is_zero(t)]
@@ -123,7 +123,11 @@ def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
         merged = list(leaves)
         for i, value in zip(moved, values, strict=True):
             merged[i] = value
-        return _stationary_differential(jax.tree.unflatten(treedef, merged), integrals, state)
+        changed = jax.tree.unflatten(treedef, merged)
+        pairs = zip(*map(jax.tree.leaves, (changed.mol.basis, problem.mol.basis)), strict=True)
+        same_basis = all(a is b for a, b in pairs)
+        here = _moved(orbitals, changed.mol) if same_basis else changed.mol.orbitals()
+        return _stationary_differential(changed, here, integrals, state)
 
     at, to = [leaves[i] for i in moved], [along[i] for i in moved]
     tangent = jax.jvp(differential, at, to)[1]
@@ -136,10 +140,16 @@ def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
 _energy.defjvp(_energy_jvp, symbolic_zeros=True)
 
 
-def _stationary_differential(problem: Problem, integrals: Any, state: SCFState) -> Array:
+def _moved(orbitals: Orbitals, mol: Molecule) -> Orbitals:
+    """The same functions on the positions of `mol`, not normalized again."""
+    return dataclasses.replace(orbitals, centers=mol.positions)
+
+
+def _stationary_differential(
+    problem: Problem, orbitals: Orbitals, integrals: Any, state: SCFState
+) -> Array:
     """Zero, with the derivative of the energy at fixed P and W."""
     mol, reference = problem.mol, problem.method.reference(problem.mol)
-    orbitals: Orbitals = mol.orbitals()
     weighted = reference.energy_weighted(state.fock, state.density)
     explicit = problem.hamiltonian().differential(mol, orbitals, integrals, state.density)
     return explicit - differentials.overlap(orbitals, weighted)
@@ -179,7 +189,7 @@ def solve(
     """
     method = HF() if method is None else method
     problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
-    _, state = _self_consistent(problem)
+    *_, state = _self_consistent(problem)
     if throw:
         _require_convergence(_status(state), mol)
     _warn_linear_dependence(state, mol)
@@ -240,14 +250,15 @@ def solve_with_forces(
     """
     method = HF() if method is None else method
     problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
-    integrals, state = _self_consistent(problem)
+    orbitals, integrals, state = _self_consistent(problem)
     if throw:
         _require_convergence(_status(state), mol)
     _warn_linear_dependence(state, mol)
 
     def differential(positions: Array) -> Array:
         moved = dataclasses.replace(problem, mol=mol.with_positions(positions))
-        return _stationary_differential(moved, integrals, state)
+        here = _moved(orbitals, moved.mol)
+        return _stationary_differential(moved, here, integrals, state)
 
     gradient = jax.grad(differential)(mol.positions)
     solution = _solution(state, method.reference(mol), mol)

@@ -8,6 +8,7 @@ derivative tensor is ever held whole. Translational invariance, ``d/dA + d/dB + 
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 
 import numpy as np
@@ -260,7 +261,15 @@ def four_center_gradient(
 
 
 def _derivative_schwarz(made: pyscf.gto.Mole, options: _vhf._VHFOpt) -> np.ndarray:
-    """sqrt((nabla i j|nabla i j)) and sqrt((kl|kl)), the two screening bounds of int2e_ip1."""
-    from pyscf.grad.rhf import _calc_q_cond
-
-    return _calc_q_cond(made, options)
+    """sqrt((nabla i j|nabla i j)) and sqrt((kl|kl)), the screening bounds of int2e_ip1."""
+    bounds = np.empty((2, made.nbas, made.nbas))
+    offsets = made.ao_loc_nr()
+    kinds = (("int2e_ip1ip2", "CVHFnr_int2e_pp_q_cond"), ("int2e", "CVHFnr_int2e_q_cond"))
+    with made.with_integral_screen(options.direct_scf_tol**2):
+        for bound, (integral, driver) in zip(bounds, kinds, strict=True):
+            getattr(_vhf.libcvhf, driver)(
+                getattr(_vhf.libcvhf, made._add_suffix(integral)), lib.c_null_ptr(), bound.ctypes,
+                offsets.ctypes, made._atm.ctypes, ctypes.c_int(made.natm),
+                made._bas.ctypes, ctypes.c_int(made.nbas), made._env.ctypes,
+            )  # fmt: skip
+    return bounds

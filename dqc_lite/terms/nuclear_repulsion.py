@@ -10,7 +10,6 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._differential import without_value
 
 
 @jax.jit
@@ -26,6 +25,22 @@ def nuclear_repulsion(
     return 0.5 * (products / distance).sum()
 
 
+_slope = jax.jit(jax.grad(nuclear_repulsion, (0, 1)))
+
+
+@jax.custom_jvp
+def _differential(positions: Array, charges: Array) -> Array:
+    """Zero, with the derivative of the repulsion: one compiled gradient serves both modes."""
+    return jnp.zeros(())
+
+
+@_differential.defjvp
+def _differential_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    by_position, by_charge = _slope(*primals)
+    tangent = jnp.vdot(by_position, tangents[0]) + jnp.vdot(by_charge, tangents[1])
+    return jnp.zeros(()), tangent
+
+
 @pytree
 class NuclearRepulsion:
     """E = sum_{A<B} Z_A Z_B / R_AB."""
@@ -39,4 +54,4 @@ class NuclearRepulsion:
     def differential(
         self, mol: Molecule, orbitals: Orbitals, energy: Array, density: Density
     ) -> Array:
-        return without_value(nuclear_repulsion(mol.positions, mol.charges))
+        return _differential(mol.positions, mol.charges)
