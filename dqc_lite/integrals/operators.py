@@ -10,6 +10,7 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
@@ -120,7 +121,7 @@ def _multipole(order: int):
     )
 
 
-def dipole(orbitals: Orbitals, origin: Array | None = None) -> Float[Array, "3 ao ao"]:
+def dipole(orbitals: Orbitals, origin: ArrayLike | None = None) -> Float[Array, "3 ao ao"]:
     """<m|r - origin|n>, bohr; origin (3,) in bohr, default 0, differentiable."""
     first = _multipole(1)(orbitals)
     if origin is None:
@@ -128,7 +129,7 @@ def dipole(orbitals: Orbitals, origin: Array | None = None) -> Float[Array, "3 a
     return first - jnp.asarray(origin)[:, None, None] * overlap(orbitals)
 
 
-def quadrupole(orbitals: Orbitals, origin: Array | None = None) -> Float[Array, "3 3 ao ao"]:
+def quadrupole(orbitals: Orbitals, origin: ArrayLike | None = None) -> Float[Array, "3 3 ao ao"]:
     """<m|(r - origin)_x (r - origin)_y|n>, bohr^2 (Cartesian second moments, not traceless)."""
     nao = orbitals.layout.nao
     second = _multipole(2)(orbitals).reshape(3, 3, nao, nao)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from dqc_lite import memory
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Layout, Orbitals
@@ -101,14 +102,14 @@ def _cholesky(two: Float[Array, "aux aux"]) -> Float[Array, "aux aux"]:
     return jax.lax.cond(regular, lambda: plain, lambda: jnp.linalg.cholesky(two + ridge))
 
 
-@functools.partial(jax.jit, static_argnames="nao")
+@functools.partial(adaptive_jit, static_argnums=(2,))
 def _fit(three: Array, two: Array, nao: int) -> tuple[Array, Array]:
     metric = _cholesky(two)
     fitted = jax.scipy.linalg.solve_triangular(metric, three, lower=True)
     return operators.unpack(fitted, nao), metric
 
 
-@jax.jit
+@adaptive_jit
 def _duals(
     factor: Array, metric: Array, density: Density, coulomb: Array, exchange: Array
 ) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.density import Density
@@ -63,15 +64,12 @@ DAMPED_ABOVE = 0.1
 """Gradient norm (hartree) above which damping acts."""
 
 
-QUICK_BELOW = 1_000_000
-"""Integrals held, below which a quick compilation pays."""
-
-
 def total(energies: dict[str, Array]) -> Float[Array, ""]:
     """Sum of the energy components."""
     return sum(energies.values())
 
 
+@functools.partial(adaptive_jit, static_argnums=(5, 6))
 def scf(
     hamiltonian: Hamiltonian,
     integrals: Any,
@@ -81,31 +79,7 @@ def scf(
     reference: Reference,
     core_guess: bool,
 ) -> SCFState:
-    """Iterate to self-consistency from a guess; nothing in here is differentiated.
-
-    For small systems compilation takes far longer than the run: they get less optimization.
-    """
-    leaves = jax.tree.leaves((integrals, overlap))
-    traced = any(isinstance(x, jax.core.Tracer) for x in leaves)  # an outer jit has its own say
-    compiled = _compiled(quick=not traced and sum(x.size for x in leaves) < QUICK_BELOW)
-    return compiled(hamiltonian, integrals, overlap, guess_factor, solver, reference, core_guess)
-
-
-@functools.cache
-def _compiled(quick: bool) -> Any:
-    options = {"xla_backend_optimization_level": 0} if quick else None
-    return jax.jit(_scf, static_argnums=(5, 6), compiler_options=options)
-
-
-def _scf(
-    hamiltonian: Hamiltonian,
-    integrals: Any,
-    overlap: Float[Array, "ao ao"],
-    guess_factor: Float[Array, "ao any"],
-    solver: DIIS,
-    reference: Reference,
-    core_guess: bool,
-) -> SCFState:
+    """Iterate to self-consistency from a guess; nothing in here is differentiated."""
     x, kept = canonical(overlap)
     problem = _Problem(hamiltonian, integrals, overlap, x, kept, reference, solver)
     if core_guess:

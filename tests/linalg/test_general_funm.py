@@ -114,8 +114,14 @@ def same_numbers_in_any_order():
     RNG.bit_generator.state = START
 
 
+# a generic function compiles a long Taylor series: one of the two in the default suite
+SLOW_TO_COMPILE = pytest.param(funm_sqrt, marks=pytest.mark.slow, id="funm_sqrt")
+
+
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("fun", EXACT, ids=lambda fun: fun.__name__)
+@pytest.mark.parametrize(
+    "fun", [*(f for f in EXACT if f is not funm_sqrt), SLOW_TO_COMPILE], ids=lambda f: f.__name__
+)
 def test_derivatives(fun, name):
     check(fun, CASES[name], E, F)
 
@@ -185,6 +191,7 @@ def test_projector_beside_a_jordan_block():
     np.testing.assert_allclose(tangent, want @ E - E @ want, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_parameters_of_the_function():
     """d^k/db^k exp(b A) = A^k exp(b A), through a value that f closes over."""
     a = jordan(0.7)
