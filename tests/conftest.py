@@ -15,7 +15,6 @@ CHECKED = [
     "dqc_lite.integrals.host",
     "dqc_lite.integrals.operators",
     "dqc_lite.jk",
-    "dqc_lite.linalg",
     "dqc_lite.scf",
     "dqc_lite.terms",
 ]

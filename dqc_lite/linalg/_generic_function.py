@@ -65,11 +65,15 @@ class _ParameterTangent:
         return jax.jvp(of_parameter, (rest[self.index],), (tangent,))[1]
 
 
+_NO_RULE = (NotImplementedError, KeyError, TypeError, ValueError, AssertionError)
+"""What the experimental Taylor arithmetic raises for an operation without a rule."""
+
+
 def generic(f: Callable, dd: Callable | None, dtype, consts: tuple = ()) -> Generic:
     """``f`` with as many Taylor terms as its operations allow at reasonable cost."""
     try:
         jax.eval_shape(functools.partial(_by_jet, f, 2), jax.ShapeDtypeStruct((), dtype), *consts)
-    except Exception:  # jet is experimental: any failure means that it lacks a rule
+    except _NO_RULE:
         return Generic(f, dd, terms=5)
     return Generic(f, dd)
 
@@ -79,8 +83,8 @@ def _scalar_derivatives(f, order, x, *consts):
     if order > 1:
         try:
             return _by_jet(f, order, x, *consts)
-        except Exception:  # see generic
-            pass
+        except _NO_RULE:
+            return _nested(lambda y: jnp.asarray(f(y, *consts)), order)(x)
     return _nested(lambda y: jnp.asarray(f(y, *consts)), order)(x)
 
 

@@ -176,7 +176,7 @@ def _eig(options: _Options, a: Complex[Array, "n n"]):
 def _eig_jvp(options, primals, tangents):
     (a,), (da,) = primals, tangents
     w, v = _eig(options, a)
-    vinv, k, flag = _perturbation(v, da)
+    vinv, k, flag = _perturbation(a, w, v, da)
     dw = jnp.diagonal(k) * flag
     if options.broadening is None:
         x = _rotation(_clusters(w, v, vinv, options.degen_rtol), a, w, v, vinv, k)
@@ -195,17 +195,35 @@ def _eigvals(options: _Options, a: Complex[Array, "n n"]):
 @_eigvals.defjvp
 def _eigvals_jvp(options, primals, tangents):
     w, v = _eig(options, primals[0])
-    _, k, flag = _perturbation(v, tangents[0])
+    _, k, flag = _perturbation(primals[0], w, v, tangents[0])
     return w, jnp.diagonal(k) * flag
 
 
-def _perturbation(v, da):
+def _perturbation(a, w, v, da):
     """``V^-1``, ``V^-1 dA V``, and NaN in place of 1 where the matrix is defective."""
     vinv = jnp.linalg.inv(v)
-    worst = jax.lax.stop_gradient(jnp.max(_condition(v, vinv)))
-    defective = ~(worst < eps_of(v.dtype) ** -0.5)
-    flag = poison(jnp.ones((), real_dtype(v.dtype)), defective)
+    flag = poison(jnp.ones((), real_dtype(v.dtype)), _defective(a, w, v, vinv))
     return vinv, matmul(vinv, da, v), flag
+
+
+def _defective(a, w, v, vinv) -> Bool[Array, ""]:
+    """Is the matrix defective, or so near it that rounding decides.
+
+    Rounding splits the eigenvalue of a Jordan block of size 2 by sqrt(eps) and leaves condition
+    numbers near 1/sqrt(eps), so those alone cannot tell: ill-conditioned neighbours must also be
+    further apart than their own errors, eps |A| times the condition number.
+    """
+    a, w, v, vinv = jax.lax.stop_gradient((a, w, v, vinv))
+    n, eps = w.shape[0], eps_of(v.dtype)
+    kappa = _condition(v, vinv)
+    pair = jnp.maximum(kappa[:, None], kappa)
+    gap = jnp.abs(w[:, None] - w[None, :]) + jnp.where(jnp.eye(n, dtype=bool), jnp.inf, 0.0)
+    unresolved = (gap <= 100 * n * eps * jnp.linalg.norm(a) * pair) & (pair > eps**-0.25)
+    return ~(jnp.max(kappa) < eps**-0.5) | unresolved.any()
+
+
+WIDEST_LEVEL = 0.01
+"""Eigenvalues further apart than this times max|w| never form a level."""
 
 
 def _clusters(w, v, vinv, rtol: float) -> Bool[Array, "n n"]:
@@ -214,7 +232,9 @@ def _clusters(w, v, vinv, rtol: float) -> Bool[Array, "n n"]:
     n = w.shape[0]
     kappa = _condition(v, vinv)
     scale = jnp.max(jnp.abs(w))
-    near = jnp.abs(w[:, None] - w[None, :]) <= rtol * scale * jnp.maximum(kappa[:, None], kappa)
+    # capped: what is this far apart is no level, however ill-conditioned
+    relative = jnp.minimum(rtol * jnp.maximum(kappa[:, None], kappa), WIDEST_LEVEL)
+    near = jnp.abs(w[:, None] - w[None, :]) <= relative * scale
     for _ in range(max(n - 1, 1).bit_length()):
         near = matmul(near.astype(jnp.float32), near.astype(jnp.float32)) > 0.5
     return near

@@ -65,8 +65,9 @@ def eigh(
             (or complex phase) inside a block, or weights its eigenvalues unequally. A level
             that is only nearly degenerate is then treated as degenerate: results are accurate
             to its relative width, ``degen_rtol`` at most.
-        symmetrize_input: use (a + a^H)/2. With False ``a`` must be Hermitian, and reverse
-            derivatives come out as Hermitian matrices anyway.
+        symmetrize_input: use (a + a^H)/2. With False ``a`` must be Hermitian, and the reverse
+            derivative is one of the matrices whose Hermitian part is the gradient. With ``b`` the
+            reduced problem is always symmetrized.
 
     Returns:
         ``EighResult(eigenvalues, eigenvectors)``. Complex vectors have their largest component

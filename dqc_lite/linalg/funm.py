@@ -6,12 +6,10 @@ Schur form (``assume_a="gen"`` or ``hermitian=False``).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 from jaxtyping import Inexact
 
 from dqc_lite._types import Array, Num
@@ -27,6 +25,7 @@ from dqc_lite.linalg._common import (
 )
 from dqc_lite.linalg._generic_function import generic
 from dqc_lite.linalg._hermitian_frechet import matrix_function, trace_function
+from dqc_lite.linalg._traced import traced
 from dqc_lite.linalg.scalar_functions import Exp, Log, Power, ScalarFunction, Sign
 
 __all__ = ["expm", "funm", "invsqrtm", "logm", "powm", "signm", "sqrtm", "trace_funm"]
@@ -169,18 +168,5 @@ def _as_function(f, dtype, dd) -> tuple[ScalarFunction, tuple]:
     """A hashable scalar function and the traced values it closed over, as explicit arguments."""
     if isinstance(f, ScalarFunction):
         return f, ()
-    closed = jax.make_jaxpr(lambda x: jnp.asarray(f(x)))(jax.ShapeDtypeStruct((), dtype))
-    if not any(isinstance(c, jax.core.Tracer) for c in closed.consts):
-        return generic(f, dd, dtype), ()
-    consts = tuple(jnp.asarray(c) for c in closed.consts)
-    return generic(_Lifted(closed.jaxpr), dd, dtype, consts), consts
-
-
-@dataclasses.dataclass(frozen=True)
-class _Lifted:
-    """A traced function whose captured values became arguments."""
-
-    jaxpr: Jaxpr
-
-    def __call__(self, x, *consts):
-        return jaxpr_as_fun(ClosedJaxpr(self.jaxpr, consts))(x)[0]
+    function, consts = traced(f, dtype)
+    return generic(function, dd, dtype, consts), consts

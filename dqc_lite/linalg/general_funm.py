@@ -16,6 +16,7 @@ from jaxtyping import Inexact
 from dqc_lite._types import Array
 from dqc_lite.linalg._common import adjoint, as_square, matmul
 from dqc_lite.linalg._frechet import TriangularFunction, matrix_function
+from dqc_lite.linalg._traced import traced
 from dqc_lite.linalg._triangular import (
     funm_triangular,
     logm_triangular,
@@ -54,9 +55,8 @@ def funm_general(
         P. I. Davies and N. J. Higham, SIAM J. Matrix Anal. Appl. 25, 464 (2003).
     """
     a = as_square(a)
-    z = jnp.ones((), jnp.result_type(a.dtype, jnp.complex64))
-    closed, consts = jax.closure_convert(f, z)
-    return matrix_function(TriangularFunction(funm_triangular, closed), a, *consts)
+    function, consts = traced(f, jnp.result_type(a.dtype, jnp.complex64))
+    return matrix_function(TriangularFunction(funm_triangular, function), a, *consts)
 
 
 def trace_funm_general(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.interpreters import ad
 from jaxtyping import Inexact
@@ -66,7 +67,7 @@ def spectral_projector(
         raise InputError(f"k={k} states of a matrix of size {a.shape[-1]}; need 0 <= k <= n.")
     reduced, factor = reduce_generalized(a, b)
     w, v = raw_eigh(reduced)
-    status = _status(w, k)
+    status = _status(w, k, noise(factor, w))
     projector = _projector_p.bind(reduced, w, poison(v, ~status.defined), k=int(k))
     if factor is not None:
         projector = back_transform(factor, adjoint(back_transform(factor, projector)))
@@ -83,15 +84,29 @@ def density_matrix(f: Matrices, s: Matrices | None, nocc: int) -> Inexact[Array,
 
 def spectral_gap(a: Matrices, k: int, b: Matrices | None = None) -> ProjectorStatus:
     """Gap above the ``k`` lowest states and whether their projector is defined (no derivative)."""
-    return _status(raw_eigh(reduce_generalized(as_square(a), b)[0])[0], k)
+    reduced, factor = reduce_generalized(as_square(a), b)
+    w = raw_eigh(reduced)[0]
+    return _status(w, k, noise(factor, w))
 
 
-def _status(w: Float[Array, "... n"], k: int) -> ProjectorStatus:
+def noise(factor: Array | None, w: Float[Array, "... n"]) -> Float[Array, " ..."]:
+    """Error of the eigenvalues: rounding, times the condition number of ``b`` = L L^H."""
+    error = rounding(w)[..., 0]
+    if factor is None:
+        return error
+    factor = jax.lax.stop_gradient(factor)
+    eye = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
+    inverse = jax.lax.linalg.triangular_solve(factor, eye, left_side=True, lower=True)
+    norms = [jnp.abs(x).sum(-2).max(-1, initial=0.0) for x in (factor, inverse)]
+    return error * (norms[0] * norms[1]) ** 2
+
+
+def _status(w: Float[Array, "... n"], k: int, error: Float[Array, " ..."]) -> ProjectorStatus:
     if k in (0, w.shape[-1]):
         gap = jnp.full(w.shape[:-1], jnp.inf, w.dtype)
         return ProjectorStatus(gap, jnp.isfinite(w).all(-1))
     gap = w[..., k] - w[..., k - 1]
-    return ProjectorStatus(gap, gap > rounding(w)[..., 0])
+    return ProjectorStatus(gap, gap > error)
 
 
 def _projector(a, w, v, *, k):

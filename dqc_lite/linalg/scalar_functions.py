@@ -125,7 +125,7 @@ class Sign(ScalarFunction):
         return [jnp.sign(x)] + [jnp.zeros_like(x)] * order
 
     def first(self, x, y):
-        return jnp.where(x * y < 0, 2 / jnp.where(x == y, 1, y - x), 0)
+        return jnp.where(jnp.sign(x) != jnp.sign(y), 2 / jnp.where(x == y, 1, y - x), 0)
 
 
 @dataclasses.dataclass(frozen=True)
