@@ -87,31 +87,34 @@ def expm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
 
 
 def logm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
-    """Principal logarithm; Hermitian arguments must be positive definite, else NaN."""
+    """Principal logarithm; Hermitian arguments must be positive definite, else NaN.
+
+    An eigenvalue that is 0 within rounding counts as 0.
+    """
     if _general(assume_a):
         from dqc_lite.linalg.general_funm import logm_general
 
         return logm_general(as_square(a))
-    return funm(a, Log())
+    return _near_singular(a, Log(), defined=False)
 
 
 def sqrtm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """Principal square root; Hermitian arguments must be positive semidefinite, else NaN.
 
-    Derivatives are not finite at singular ``a``.
+    Eigenvalues that are 0 within rounding count as 0; derivatives are not finite there.
     """
     if _general(assume_a):
         from dqc_lite.linalg.general_funm import sqrtm_general
 
         return sqrtm_general(as_square(a))
-    return funm(a, Power(0.5))
+    return _near_singular(a, Power(0.5), defined=True)
 
 
 def invsqrtm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """a^(-1/2) of a positive definite (Loewdin orthogonalization) or general matrix."""
     if _general(assume_a):
         return jnp.linalg.inv(sqrtm(a, "gen"))
-    return funm(a, Power(-0.5))
+    return _near_singular(a, Power(-0.5), defined=False)
 
 
 def powm(a: Matrices, p: float, assume_a: str = "her") -> Inexact[Array, "... n n"]:
@@ -126,7 +129,7 @@ def powm(a: Matrices, p: float, assume_a: str = "her") -> Inexact[Array, "... n 
     if _general(assume_a):
         a = as_square(a)
         return _integer_power(a, int(p)) if p.is_integer() else expm(p * logm(a, "gen"), "gen")
-    return funm(a, Power(p))
+    return funm(a, Power(p)) if p.is_integer() else _near_singular(a, Power(p), defined=p > 0)
 
 
 def signm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
@@ -140,6 +143,18 @@ def signm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     a, w, v = _spectral(a)
     singular = (jnp.abs(w) <= rounding(w)).any(-1)
     return matrix_function(Sign(), a, w, poison(v, singular))
+
+
+def _near_singular(a, f, defined: bool):
+    """f of a positive matrix: eigenvalues 0 within rounding are 0, or NaN where f is not defined.
+
+    Without this the sign of a rounding error decides between NaN and a huge number.
+    """
+    a, w, v = _spectral(a)
+    zero = jnp.abs(w) <= rounding(w)
+    if defined:
+        return matrix_function(f, a, jnp.where(zero, 0.0, w), v)
+    return matrix_function(f, a, w, poison(v, zero.any(-1)))
 
 
 def _general(assume_a: str) -> bool:

@@ -97,9 +97,12 @@ class Power(ScalarFunction):
             return 1 / (jnp.sqrt(x) + jnp.sqrt(y))
         if self.p == -0.5:
             return -1 / (jnp.sqrt(x) * jnp.sqrt(y) * (jnp.sqrt(x) + jnp.sqrt(y)))
-        r = (y - x) / x
+        zero = (x == 0) | (y == 0)  # (m^p - 0)/(m - 0), m the other node
+        base = jnp.where(zero, 1, x)
+        r = jnp.where(zero, 0, (y - x) / base)
         slope = jnp.expm1(self.p * jnp.log1p(r)) / jnp.where(r == 0, 1, r)
-        return x ** (self.p - 1) * jnp.where(r == 0, self.p, slope)
+        regular = base ** (self.p - 1) * jnp.where(r == 0, self.p, slope)
+        return jnp.where(zero, jnp.maximum(x, y) ** (self.p - 1), regular)
 
     def closed(self, nodes):
         """Integer powers: complete homogeneous polynomials of x or of 1/x, any sign of x."""

@@ -84,3 +84,28 @@ def test_sign_of_tiny_numbers() -> None:
     e = jnp.asarray([[0, 1], [1, 0]], jnp.float32)
     slope = jax.jvp(linalg.signm, (a,), (e,))[1]
     np.testing.assert_allclose(slope[0, 1], 2 / 3e-24, rtol=1e-5)
+
+
+def test_positive_functions_at_singular_matrices() -> None:
+    """Rounding leaves zero eigenvalues of either sign: they are zero all the same."""
+    for _ in range(4):
+        v = RNG.normal(size=(5, 2))
+        a, e = v @ v.T, RNG.normal(size=(5, 5))
+        e = e + e.T
+        root = linalg.sqrtm(a)
+        np.testing.assert_allclose(root @ root, a, atol=1e-12)
+        cube = linalg.powm(a, 1.5)
+        np.testing.assert_allclose(cube, a @ root, atol=1e-11)
+        # x^1.5 is differentiable along v dv^T + dv v^T, which stays positive
+        d = RNG.normal(size=v.shape)
+
+        def power(t):
+            moved = v + t * d  # noqa: B023
+            return linalg.powm(moved @ moved.T, 1.5)
+
+        slope = jax.jvp(power, (0.0,), (1.0,))[1]
+        expected = (power(1e-4) - power(-1e-4)) / 2e-4
+        np.testing.assert_allclose(slope, expected, atol=1e-5 * np.abs(expected).max())
+        assert np.isnan(linalg.logm(a)).all()
+        assert np.isnan(linalg.invsqrtm(a)).all()
+        assert not np.isfinite(jax.jvp(linalg.sqrtm, (a,), (e,))[1]).all()
