@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Inexact
 
 from dqc_lite._types import Array
-from dqc_lite.linalg._common import adjoint, as_square, matmul
+from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, poison
 from dqc_lite.linalg._frechet import TriangularFunction, matrix_function
 from dqc_lite.linalg._traced import traced
 from dqc_lite.linalg._triangular import (
@@ -102,8 +102,8 @@ def sqrtm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
 def logm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
     """Principal logarithm: inverse scaling and squaring, then Gauss-Legendre resolvents.
 
-    A real matrix gives a real logarithm, NaN when it has an eigenvalue on the closed negative real
-    axis (pass a complex matrix to get the complex one).
+    NaN for a singular matrix. A real matrix gives a real logarithm, NaN when it has an eigenvalue on
+    the closed negative real axis (pass a complex matrix to get the complex one).
 
     Raises:
         InputError: not square.
@@ -115,7 +115,13 @@ def logm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
     return matrix_function(_LOG, as_square(a))
 
 
-_LOG = TriangularFunction(lambda _, t: logm_triangular(t), jnp.log)
+def _singular(t) -> Array:
+    """Is an eigenvalue, on the diagonal of the Schur form, 0 within rounding."""
+    w = jnp.abs(jnp.diagonal(jax.lax.stop_gradient(t)))
+    return w.min() <= 4 * w.shape[0] * eps_of(t.dtype) * w.max()
+
+
+_LOG = TriangularFunction(lambda _, t: poison(logm_triangular(t), _singular(t)), jnp.log)
 
 
 @jax.custom_jvp
@@ -128,4 +134,5 @@ def _sqrtm(a):
 @_sqrtm.defjvp
 def _sqrtm_jvp(primals, tangents):
     root = _sqrtm(primals[0])
-    return root, solve_sylvester(root, root, tangents[0])
+    t, _ = schur(jax.lax.stop_gradient(primals[0]))
+    return root, poison(solve_sylvester(root, root, tangents[0]), _singular(t))

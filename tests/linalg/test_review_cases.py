@@ -109,3 +109,15 @@ def test_positive_functions_at_singular_matrices() -> None:
         assert np.isnan(linalg.logm(a)).all()
         assert np.isnan(linalg.invsqrtm(a)).all()
         assert not np.isfinite(jax.jvp(linalg.sqrtm, (a,), (e,))[1]).all()
+
+
+def test_general_functions_at_singular_matrices() -> None:
+    x = np.eye(4) + 0.3 * RNG.normal(size=(4, 4))
+    a, e = x @ np.diag([0.0, 1, 2, 3]) @ np.linalg.inv(x), RNG.normal(size=(4, 4))
+    a = np.where(np.abs(a) < 1e-16, 0, a)
+    assert np.isnan(linalg.logm(a, "gen")).all()
+    shifted = a + 1e-3 * np.eye(4)
+    assert np.isfinite(linalg.logm(shifted, "gen")).all()
+    slope = jax.jvp(lambda m: linalg.sqrtm(m, "gen"), (a,), (e,))[1]
+    assert not np.isfinite(slope).all()
+    assert np.isfinite(jax.jvp(lambda m: linalg.sqrtm(m, "gen"), (shifted,), (e,))[1]).all()
