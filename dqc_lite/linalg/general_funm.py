@@ -102,7 +102,7 @@ def sqrtm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
 def logm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
     """Principal logarithm: inverse scaling and squaring, then Gauss-Legendre resolvents.
 
-    NaN for a singular matrix. A real matrix gives a real logarithm, NaN when it has an eigenvalue on
+    NaN for a singular matrix. A real one gives a real logarithm, NaN when it has an eigenvalue on
     the closed negative real axis (pass a complex matrix to get the complex one).
 
     Raises:
