@@ -1,8 +1,8 @@
 """Axis vocabulary of array annotations.
 
 Annotations read ``Float[Array, "ao ao"]`` (jaxtyping). Axis names used throughout:
-``atom shell prim ctr ao aux mo grid spin xyz``. Most of the package is tested with its annotations
-checked (see tests/conftest.py).
+``atom shell prim ctr ao aux mo grid spin xyz``. The tests check the annotations of the
+production integrals, jk, terms, scf and density while they run; those of the rest are not checked.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from dqc_lite.errors import (
     SCFNotConvergedError,
 )
 from dqc_lite.integrals import differentials, operators
+from dqc_lite.integrals.callback import is_zero
 from dqc_lite.method import HF
 from dqc_lite.molecule import Molecule, require_x64
 from dqc_lite.scf import guess as guesses
@@ -117,7 +118,7 @@ def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
     orbitals, integrals, state = _self_consistent(problem)
     leaves, treedef = jax.tree.flatten(problem)
     along = jax.tree.leaves(moves)
-    moved = [i for i, t in enumerate(along) if not _is_zero(t)]
+    moved = [i for i, t in enumerate(along) if not is_zero(t)]
 
     def differential(*values: Array) -> Array:
         merged = list(leaves)
@@ -153,10 +154,6 @@ def _stationary_differential(
     weighted = reference.energy_weighted(state.fock, state.density)
     explicit = problem.hamiltonian().differential(mol, orbitals, integrals, state.density)
     return explicit - differentials.overlap(orbitals, weighted)
-
-
-def _is_zero(tangent: Any) -> bool:
-    return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
 
 
 def _no_tangent(x: Array) -> Any:

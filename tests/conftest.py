@@ -8,7 +8,8 @@ import jax
 import jaxtyping
 
 # Not the classes that JAX also fills with tangents and placeholders (Molecule, Basis, Problem),
-# nor the functions that check the input of users themselves.
+# nor the functions that check the input of users themselves. The linear algebra and the general
+# integrals pass NumPy scalars in places and are not checked yet.
 CHECKED = [
     "dqc_lite.density",
     "dqc_lite.integrals.differentials",

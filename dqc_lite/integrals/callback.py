@@ -38,7 +38,7 @@ def accelerated(
     def rule(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
         primal_leaves, treedef = jax.tree.flatten(primals)
         tangent_leaves = jax.tree.leaves(tangents)
-        moved = [i for i, t in enumerate(tangent_leaves) if not _is_zero(t)]
+        moved = [i for i, t in enumerate(tangent_leaves) if not is_zero(t)]
 
         def moved_reference(*leaves: jax.Array) -> jax.Array:
             merged = list(primal_leaves)
@@ -54,5 +54,6 @@ def accelerated(
     return function
 
 
-def _is_zero(tangent: Any) -> bool:
+def is_zero(tangent: Any) -> bool:
+    """Is this the symbolic zero of an argument that does not move."""
     return isinstance(tangent, jax.custom_derivatives.SymbolicZero)

@@ -19,7 +19,7 @@ import numpy as np
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.integrals import general, host, operators
-from dqc_lite.integrals.callback import accelerated
+from dqc_lite.integrals.callback import accelerated, is_zero
 
 Orbs = tuple[Orbitals, ...]
 
@@ -51,10 +51,10 @@ def _differential(gradient: Callable, energy: Callable) -> Callable:
         orbitals, extra, dual = primals
         centers = [o.centers for o in tangents[0]]
         tangent = jnp.zeros(())
-        if not all(_is_zero(t) for t in centers):
+        if not all(is_zero(t) for t in centers):
             gradients = fast(orbitals, extra, dual)
             for g, t in zip(gradients, centers, strict=True):
-                tangent += 0.0 if _is_zero(t) else jnp.vdot(g, t)
+                tangent += 0.0 if is_zero(t) else jnp.vdot(g, t)
         return jnp.zeros(()), tangent + _along_the_rest(energy, primals, tangents)
 
     function.defjvp(rule, symbolic_zeros=True)
@@ -66,7 +66,7 @@ def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> Array:
     orbitals, extra, dual = primals
     leaves, treedef = jax.tree.flatten(([(o.exponents, o.coefficients) for o in orbitals], extra))
     moves = jax.tree.leaves(([(o.exponents, o.coefficients) for o in tangents[0]], tangents[1]))
-    moved = [i for i, t in enumerate(moves) if not _is_zero(t)]
+    moved = [i for i, t in enumerate(moves) if not is_zero(t)]
     if not moved:
         return jnp.zeros(())
 
@@ -85,10 +85,6 @@ def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> Array:
 
 def _at(orbitals: Orbitals, centers: Array) -> Orbitals:
     return Orbitals(centers, orbitals.exponents, orbitals.coefficients, orbitals.layout)
-
-
-def _is_zero(tangent: Any) -> bool:
-    return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
 
 
 def _one_electron(gradient: Callable, reference: Callable) -> Callable:

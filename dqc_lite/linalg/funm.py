@@ -135,7 +135,8 @@ def powm(a: Matrices, p: float, assume_a: str = "her") -> Inexact[Array, "... n 
 def signm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """Matrix sign: eigenvalues become +1 or -1. NaN where one is 0 within rounding.
 
-    In the general case the sign is that of the real part, a (a^2)^(-1/2).
+    In the general case the sign is that of the real part, a (a^2)^(-1/2), and an eigenvalue 0 is
+    not recognized: the result is then meaningless.
     """
     if _general(assume_a):
         a = as_square(a)
