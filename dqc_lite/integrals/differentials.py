@@ -8,20 +8,20 @@ coefficients and charges, and at every higher order, it is that of the general p
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
-from dqc_lite.integrals import general, host, operators
+from dqc_lite.integrals import host, operators
 from dqc_lite.integrals.callback import accelerated, is_zero
+from dqc_lite.integrals.operators import Omega
 
 Orbs = tuple[Orbitals, ...]
+Scale = float | Array | None
 
 
 def _differential(gradient: Callable, energy: Callable) -> Callable:
@@ -122,70 +122,63 @@ def ecp(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
     return _ecp((orbitals,), (), dual)
 
 
-@functools.lru_cache(maxsize=8)
-def _two_center(omega: float) -> Callable:
-    return _differential(
-        lambda orbitals, extra, dual: host.two_center_gradient(*orbitals, dual, omega)[None],
-        lambda orbitals, extra, dual: jnp.vdot(
-            operators.two_center_reference(*orbitals, omega), dual
-        ),
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def _three_center(omega: float) -> Callable:
-    return _differential(
-        lambda orbitals, extra, dual: host.three_center_gradient(*orbitals, dual, omega),
-        lambda orbitals, extra, dual: jnp.vdot(
-            operators.three_center_reference(*orbitals, omega), dual
-        ),
-    )
+_two_center = _differential(
+    lambda orbitals, extra, dual: host.two_center_gradient(*orbitals, dual, *extra)[None],
+    lambda orbitals, extra, dual: jnp.vdot(operators.two_center_reference(*orbitals, *extra), dual),
+)
+_three_center = _differential(
+    lambda orbitals, extra, dual: host.three_center_gradient(*orbitals, dual, *extra),
+    lambda orbitals, extra, dual: jnp.vdot(
+        operators.three_center_reference(*orbitals, *extra), dual
+    ),
+)
 
 
 def two_center(
-    auxiliary: Orbitals, dual: Float[Array, "aux aux"], omega: float = 0.0
+    auxiliary: Orbitals, dual: Float[Array, "aux aux"], omega: Omega = None
 ) -> Float[Array, ""]:
-    """d sum_PQ dual_PQ (P|Q), symmetric dual."""
-    return _two_center(omega)((auxiliary,), (), dual)
+    """d sum_PQ dual_PQ (P|Q), symmetric dual; of erf(omega r)/r where omega is given."""
+    return _two_center((auxiliary,), (omega,), dual)
 
 
 def three_center(
-    orbitals: Orbitals, auxiliary: Orbitals, dual: Float[Array, "aux pair"], omega: float = 0.0
+    orbitals: Orbitals, auxiliary: Orbitals, dual: Float[Array, "aux pair"], omega: Omega = None
 ) -> Float[Array, ""]:
     """d sum dual_P,mn (P|mn) over pairs m >= n."""
-    return _three_center(omega)((orbitals, auxiliary), (), dual)
+    return _three_center((orbitals, auxiliary), (omega,), dual)
 
 
-def _repulsion_energy(orbitals: Orbs, scales: tuple, density: Array, omega: float) -> Array:
-    eri = general.integral("int2e", orbitals * 4, omega=omega)
-    total = density.sum(0)
-    j = jnp.einsum("mnls,ls->mn", eri, total)
-    k = jnp.einsum("mnls,pnl->pms", eri, density)
-    coulomb, exchange = scales
-    closed = 3 - len(density)  # exchange of a doubly occupied closed shell counts half
-    return 0.5 * coulomb * jnp.vdot(total, j) - 0.5 * exchange / closed * jnp.vdot(density, k)
+def _repulsion_energy(orbitals: Orbs, omega: Omega, dual: tuple) -> Array:
+    density, coulomb, exchange = dual
+    eri = operators.repulsion_reference("int2e", orbitals * 4, omega)
+    energy = jnp.zeros(())
+    if coulomb is not None:
+        total = density.sum(0)
+        energy += 0.5 * coulomb * jnp.vdot(total, jnp.einsum("mnls,ls->mn", eri, total))
+    if exchange is not None:
+        k = jnp.einsum("mnls,pnl->pms", eri, density)
+        closed = 3 - len(density)  # exchange of a doubly occupied closed shell counts half
+        energy -= 0.5 * exchange / closed * jnp.vdot(density, k)
+    return energy
 
 
-@functools.lru_cache(maxsize=8)
-def _four_center(omega: float) -> Callable:
-    def gradient(orbitals: Orbs, scales: tuple, density: np.ndarray) -> np.ndarray:
-        coulomb, exchange = map(float, scales)
-        return host.four_center_gradient(*orbitals, density, coulomb, exchange, omega)[None]
-
-    return _differential(gradient, functools.partial(_repulsion_energy, omega=omega))
+_four_center = _differential(
+    lambda orbitals, extra, dual: host.four_center_gradient(*orbitals, *dual, *extra)[None],
+    lambda orbitals, extra, dual: _repulsion_energy(orbitals, *extra, dual),
+)
 
 
 def four_center(
     orbitals: Orbitals,
     density: Float[Array, "spin ao ao"],
-    coulomb: float | Float[Array, ""],
-    exchange: float | Float[Array, ""],
-    omega: float = 0.0,
+    coulomb: Scale,
+    exchange: Scale,
+    omega: Omega = None,
 ) -> Float[Array, ""]:
     """d of ``coulomb/2 (P|P) - exchange/2 sum_s (P_s|P_s)_K`` at fixed P_s, P = sum_s P_s.
 
-    One spin channel is a doubly occupied closed shell, whose exchange counts half. The scales are
-    fixed too: their derivative is an energy, which the terms have.
+    One spin channel is a doubly occupied closed shell, whose exchange counts half. The scales,
+    None for a part that is absent, are fixed too: their derivative is an energy, which the terms
+    have.
     """
-    scales = jax.lax.stop_gradient((jnp.asarray(coulomb), jnp.asarray(exchange)))
-    return _four_center(omega)((orbitals,), scales, density)
+    return _four_center((orbitals,), (omega,), (density, coulomb, exchange))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pyscf.gto
@@ -34,6 +35,8 @@ from pyscf.scf import _vhf
 
 from dqc_lite.basis import Layout, Orbitals
 
+Omega = float | np.ndarray | None
+Scale = float | np.ndarray | None
 BLOCK_BYTES = 64 * 2**20
 """Target size of one block of derivative integrals."""
 
@@ -102,24 +105,29 @@ def multipole(orbitals: Orbitals, order: int) -> np.ndarray:
     return made.intor("int1e_" + "r" * order, comp=3**order)
 
 
-def two_center(auxiliary: Orbitals, omega: float) -> np.ndarray:
+def _range(made: pyscf.gto.Mole, omega: Omega) -> AbstractContextManager:
+    """PySCF's convention: 0 for the whole repulsion, positive for its long range."""
+    return made.with_range_coulomb(0.0 if omega is None else float(omega))
+
+
+def two_center(auxiliary: Orbitals, omega: Omega) -> np.ndarray:
     """(P|Q), (aux, aux)."""
     made = mole(auxiliary)
-    with made.with_range_coulomb(omega):
+    with _range(made, omega):
         return made.intor("int2c2e", hermi=1)
 
 
-def three_center(orbitals: Orbitals, auxiliary: Orbitals, omega: float) -> np.ndarray:
+def three_center(orbitals: Orbitals, auxiliary: Orbitals, omega: Omega) -> np.ndarray:
     """(P|mn) for m >= n, (aux, ao (ao + 1) / 2)."""
     made, aux = mole(orbitals), mole(auxiliary)
-    with made.with_range_coulomb(omega):
+    with _range(made, omega):
         return df.incore.aux_e2(made, aux, made._add_suffix("int3c2e"), aosym="s2ij").T
 
 
-def four_center(orbitals: Orbitals, omega: float, square: bool) -> np.ndarray:
+def four_center(orbitals: Orbitals, omega: Omega, square: bool) -> np.ndarray:
     """(mn|ls) for m >= n, l >= s, (pair, pair); with `square` for all l, s, (pair, ao, ao)."""
     made = mole(orbitals)
-    with made.with_range_coulomb(omega):
+    with _range(made, omega):
         unique = made.intor("int2e", aosym="s8")  # each integral once: half the work of s4
     packed = ao2mo.restore(4, unique, made.nao)
     return lib.unpack_tril(packed) if square else packed
@@ -180,10 +188,10 @@ def ecp_gradient(orbitals: Orbitals, dual: np.ndarray) -> np.ndarray:
     return gradient
 
 
-def two_center_gradient(auxiliary: Orbitals, dual: np.ndarray, omega: float) -> np.ndarray:
+def two_center_gradient(auxiliary: Orbitals, dual: np.ndarray, omega: Omega) -> np.ndarray:
     """d/dR of sum_PQ dual_PQ (P|Q) for symmetric dual, (atom, 3)."""
     made = mole(auxiliary)
-    with made.with_range_coulomb(omega):
+    with _range(made, omega):
         return _bra_gradient(auxiliary, made.intor("int2c2e_ip1", comp=3), dual)
 
 
@@ -200,7 +208,7 @@ def _auxiliary_blocks(nao: int, auxiliary: Layout) -> Iterator[tuple[int, int]]:
 
 
 def three_center_gradient(
-    orbitals: Orbitals, auxiliary: Orbitals, dual: np.ndarray, omega: float
+    orbitals: Orbitals, auxiliary: Orbitals, dual: np.ndarray, omega: Omega
 ) -> np.ndarray:
     """d/dR of sum dual_P,mn (P|mn), dual (aux, ao (ao + 1) / 2) over pairs m >= n.
 
@@ -215,7 +223,7 @@ def three_center_gradient(
         packed = np.array(dual[functions])
         packed[:, diagonal] *= 2.0
         square = lib.unpack_tril(packed)  # dual_P,mn + dual_P,nm
-        with made.with_range_coulomb(omega):
+        with _range(made, omega):
             shells = (0, nshell, 0, nshell, nshell + first, nshell + last)
             integral = _three_center_ip1(made, aux, shells)  # (xyz, aux, n, m), nabla on m
         product = np.einsum("xpnm,pnm->xpm", integral, square)
@@ -234,30 +242,38 @@ def _three_center_ip1(made: pyscf.gto.Mole, aux: pyscf.gto.Mole, shells: tuple) 
 
 
 def four_center_gradient(
-    orbitals: Orbitals, density: np.ndarray, coulomb: float, exchange: float, omega: float
+    orbitals: Orbitals, density: np.ndarray, coulomb: Scale, exchange: Scale, omega: Omega
 ) -> np.ndarray:
     """d/dR of the electron-repulsion energy of a fixed density, (atom, 3).
 
     ``E = coulomb/2 (P|P) - exchange/2 sum_s (P_s|P_s)_K``, P (spin, ao, ao), P = sum_s P_s; one
-    spin channel is a doubly occupied closed shell, whose exchange counts half.
+    spin channel is a doubly occupied closed shell, whose exchange counts half. None: no such part.
     """
     made = mole(orbitals)
-    weight = exchange / (3 - len(density))
     total = density.sum(0)
-    with made.with_range_coulomb(omega):
+    # (nabla m n|l s) P_ls and (nabla m n|l s) P_nl
+    parts: list[tuple[str, np.ndarray]] = []
+    if coulomb is not None:
+        parts.append(("lk->s1ij", float(coulomb) * total[None]))
+    if exchange is not None:
+        parts.append(("jk->s1il", -float(exchange) / (3 - len(density)) * density))
+    contractions, duals = zip(*parts, strict=True)
+    densities = total[None] if exchange is None else density
+    with _range(made, omega):
         options = _vhf._VHFOpt(
             made, "int2e_ip1", "CVHFgrad_jk_prescreen", dmcondname="CVHFnr_dm_cond1"
         )
         options.q_cond = _derivative_schwarz(made, options)
-        # (nabla m n|l s) P_ls and (nabla m n|l s) P_nl
-        j, k = _vhf.direct_mapdm(
-            made._add_suffix("int2e_ip1"), "s2kl", ("lk->s1ij", "jk->s1il"),
-            density, 3, made._atm, made._bas, made._env, vhfopt=options,
+        matrices = _vhf.direct_mapdm(
+            made._add_suffix("int2e_ip1"), "s2kl", contractions,
+            densities, 3, made._atm, made._bas, made._env, vhfopt=options,
         )  # fmt: skip
-    j = np.reshape(j, (-1, 3, *total.shape)).sum(0)
-    k = np.reshape(k, (-1, 3, *total.shape))
-    per_ao = coulomb * np.einsum("xmn,mn->xm", j, total)
-    per_ao -= weight * np.einsum("sxmn,smn->xm", k, density)
+    per_ao = np.zeros((3, made.nao))
+    for name, matrix, dual in zip(contractions, matrices, duals, strict=True):
+        per_spin = np.reshape(matrix, (-1, 3, *total.shape))
+        if name == "lk->s1ij":
+            per_spin = per_spin.sum(0, keepdims=True)
+        per_ao += np.einsum("sxmn,smn->xm", per_spin, dual)
     return -2.0 * _per_atom(orbitals.layout, per_ao)
 
 

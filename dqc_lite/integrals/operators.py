@@ -6,6 +6,7 @@ Values come from PySCF's symmetric, contracted evaluation; derivatives from the 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax.numpy as jnp
@@ -16,6 +17,9 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.integrals import general, host
 from dqc_lite.integrals.callback import accelerated
+
+Omega = float | Array | None
+"""Attenuation of the repulsion, 1/bohr: None for 1/r, a positive number for erf(omega r)/r."""
 
 
 def _square(orbitals: Orbitals, *_: object) -> tuple[int, int]:
@@ -66,19 +70,43 @@ def ecp_reference(orbitals: Orbitals) -> Array:
     return general.integral("ECPscalar", (orbitals, orbitals))
 
 
-def two_center_reference(auxiliary: Orbitals, omega: float) -> Array:
-    return general.integral("int2c2e", (auxiliary, auxiliary), omega=omega)
+def repulsion_reference(name: str, sets: tuple[Orbitals, ...], omega: Omega) -> Array:
+    """Two-electron integrals of 1/r, or of erf(omega r)/r.
+
+    In lengths of 1/omega the attenuated operator has no parameter: I_omega(R, a) = omega
+    I_1(omega R, a / omega^2) times the Jacobian omega^-6, so that the derivative with respect to
+    omega is one along centres, exponents and coefficients.
+    """
+    if omega is None:
+        return general.integral(name, sets)
+    scaled = {id(o): _in_units_of(o, omega) for o in sets}  # equal sets stay one object
+    return omega**-5 * general.integral(name, tuple(scaled[id(o)] for o in sets), omega=1.0)
 
 
-def three_center_reference(orbitals: Orbitals, auxiliary: Orbitals, omega: float) -> Array:
+def _in_units_of(orbitals: Orbitals, omega: Array | float) -> Orbitals:
+    """The same functions with lengths in units of 1/omega."""
+    power = -orbitals.layout.contraction_table.l
+    return dataclasses.replace(
+        orbitals,
+        centers=orbitals.centers * omega,
+        exponents=orbitals.exponents / omega**2,
+        coefficients=orbitals.coefficients * jnp.asarray(omega, float) ** power,
+    )
+
+
+def two_center_reference(auxiliary: Orbitals, omega: Omega) -> Array:
+    return repulsion_reference("int2c2e", (auxiliary, auxiliary), omega)
+
+
+def three_center_reference(orbitals: Orbitals, auxiliary: Orbitals, omega: Omega) -> Array:
     """(aux, pair)"""
-    full = general.integral("int3c2e", (orbitals, orbitals, auxiliary), omega=omega)
+    full = repulsion_reference("int3c2e", (orbitals, orbitals, auxiliary), omega)
     return full[pair_indices(orbitals.layout.nao)].T
 
 
-def four_center_reference(orbitals: Orbitals, omega: float, square: bool) -> Array:
+def four_center_reference(orbitals: Orbitals, omega: Omega, square: bool) -> Array:
     """(pair, pair), or (pair, ao, ao)"""
-    full = general.integral("int2e", (orbitals,) * 4, omega=omega)
+    full = repulsion_reference("int2e", (orbitals,) * 4, omega)
     half = full[pair_indices(orbitals.layout.nao)]
     return half if square else pack(half)
 
@@ -149,49 +177,39 @@ def octupole(orbitals: Orbitals) -> Float[Array, "3 3 3 ao ao"]:
     return _multipole(3)(orbitals).reshape(3, 3, 3, nao, nao)
 
 
-@functools.lru_cache(maxsize=8)
-def _two_center(omega: float):
-    return accelerated(
-        lambda aux: host.two_center(aux, omega),
-        _square,
-        lambda aux: two_center_reference(aux, omega),
-    )
+_two_center = accelerated(host.two_center, _square, two_center_reference)
+_three_center = accelerated(
+    host.three_center,
+    lambda o, aux, _: (aux.layout.nao, npair(o.layout.nao)),
+    three_center_reference,
+)
 
 
-@functools.lru_cache(maxsize=8)
-def _three_center(omega: float):
-    return accelerated(
-        lambda o, aux: host.three_center(o, aux, omega),
-        lambda o, aux: (aux.layout.nao, npair(o.layout.nao)),
-        lambda o, aux: three_center_reference(o, aux, omega),
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def _four_center(omega: float, square: bool):
-    def shape(o: Orbitals) -> tuple[int, ...]:
+@functools.cache
+def _four_center(square: bool):
+    def shape(o: Orbitals, _: Omega) -> tuple[int, ...]:
         nao = o.layout.nao
         return (npair(nao), nao, nao) if square else (npair(nao),) * 2
 
     return accelerated(
-        lambda o: host.four_center(o, omega, square),
+        lambda o, omega: host.four_center(o, omega, square),
         shape,
-        lambda o: four_center_reference(o, omega, square),
+        lambda o, omega: four_center_reference(o, omega, square),
     )
 
 
-def two_center(auxiliary: Orbitals, omega: float = 0.0) -> Float[Array, "aux aux"]:
-    """(P|Q) of 1/r, or of erf(omega r)/r (omega > 0), erfc(|omega| r)/r (omega < 0), hartree."""
-    return _two_center(omega)(auxiliary)
+def two_center(auxiliary: Orbitals, omega: Omega = None) -> Float[Array, "aux aux"]:
+    """(P|Q) of 1/r, or of erf(omega r)/r for omega > 0 (1/bohr, differentiable), hartree."""
+    return _two_center(auxiliary, omega)
 
 
 def three_center(
-    orbitals: Orbitals, auxiliary: Orbitals, omega: float = 0.0
+    orbitals: Orbitals, auxiliary: Orbitals, omega: Omega = None
 ) -> Float[Array, "aux pair"]:
     """(P|mn) over pairs m >= n; omega as in `two_center`."""
-    return _three_center(omega)(orbitals, auxiliary)
+    return _three_center(orbitals, auxiliary, omega)
 
 
-def four_center(orbitals: Orbitals, omega: float = 0.0, *, square: bool = False) -> Array:
+def four_center(orbitals: Orbitals, omega: Omega = None, *, square: bool = False) -> Array:
     """(mn|ls) over pairs m >= n and l >= s; with `square` over all l and s, (pair, ao, ao)."""
-    return _four_center(omega, square)(orbitals)
+    return _four_center(square)(orbitals, omega)

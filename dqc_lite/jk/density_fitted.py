@@ -19,6 +19,8 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.density import Density
 from dqc_lite.integrals import differentials, operators
+from dqc_lite.integrals.differentials import Scale
+from dqc_lite.integrals.operators import Omega
 
 METRIC_FLOOR = 1e-12
 """Relative ridge on the diagonal of a numerically singular metric."""
@@ -32,25 +34,29 @@ class DensityFitted:
         factor: (aux, ao, ao), B = L^-1 (P|mn).
         metric: (aux, aux), the lower Cholesky factor L of (P|Q).
         auxiliary: the auxiliary functions on the centres of the orbitals.
+        omega: see `dqc_lite.jk`.
     """
 
     factor: Float[Array, "aux ao ao"]
     metric: Float[Array, "aux aux"]
     auxiliary: Orbitals
+    omega: Omega
 
     @classmethod
-    def build(cls, orbitals: Orbitals, auxiliary: Orbitals) -> DensityFitted:
+    def build(
+        cls, orbitals: Orbitals, auxiliary: Orbitals, omega: Omega = None
+    ) -> DensityFitted:
         """Raises MemoryBudgetError when the fitted integrals do not fit."""
         check_memory(orbitals.layout, auxiliary.layout)
-        three = operators.three_center(orbitals, auxiliary)
-        two = operators.two_center(auxiliary)
+        three = operators.three_center(orbitals, auxiliary, omega)
+        two = operators.two_center(auxiliary, omega)
         factor, metric = _fit(three, two, orbitals.layout.nao)
-        return cls(factor, metric, auxiliary)
+        return cls(factor, metric, auxiliary, omega)
 
-    def at(self, orbitals: Orbitals) -> DensityFitted:
-        """The same integrals, to be differentiated along `orbitals`."""
+    def at(self, orbitals: Orbitals, omega: Omega) -> DensityFitted:
+        """The same integrals, to be differentiated along `orbitals` and omega."""
         moved = dataclasses.replace(self.auxiliary, centers=orbitals.centers)
-        return dataclasses.replace(self, auxiliary=moved)
+        return dataclasses.replace(self, auxiliary=moved, omega=omega)
 
     def coulomb(self, density: Density) -> Float[Array, "ao ao"]:
         """J = sum_P B_P tr(B_P P): two matrix-vector products."""
@@ -71,13 +77,13 @@ class DensityFitted:
         return jax.lax.map(one_spin, density.factor)
 
     def differential(
-        self, orbitals: Orbitals, density: Density, coulomb: float, exchange: float
+        self, orbitals: Orbitals, density: Density, coulomb: Scale, exchange: Scale
     ) -> Float[Array, ""]:
         """See `dqc_lite.jk`. With y = (P|Q)^-1 t, E = t y / 2 has dE = y dt - y d(P|Q) y / 2."""
         three, two = _duals(self.factor, self.metric, density, coulomb, exchange)
         return differentials.three_center(
-            orbitals, self.auxiliary, three
-        ) + differentials.two_center(self.auxiliary, two)
+            orbitals, self.auxiliary, three, self.omega
+        ) + differentials.two_center(self.auxiliary, two, self.omega)
 
 
 AUXILIARY_BATCH = 32
@@ -111,32 +117,40 @@ def _fit(three: Array, two: Array, nao: int) -> tuple[Array, Array]:
 
 @adaptive_jit
 def _duals(
-    factor: Array, metric: Array, density: Density, coulomb: Array, exchange: Array
+    factor: Array, metric: Array, density: Density, coulomb: Scale, exchange: Scale
 ) -> tuple[Array, Array]:
     """Derivatives of the fitted energy with respect to (P|mn), (aux, pair), and (P|Q)."""
     naux, nao, _ = factor.shape
+    total, c = density.total, density.factor
+    y, two = jnp.zeros(naux), jnp.zeros((naux, naux))
+    z = jnp.zeros((naux, len(c), 0, 0))
 
     def backsolve(t: Array) -> Array:
         return jax.scipy.linalg.solve_triangular(metric, t, lower=True, trans=1)
-
-    total = density.total
-    y = backsolve(factor.reshape(naux, -1) @ total.ravel())
 
     def occupied_fit(c: Float[Array, "ao occ"]) -> Float[Array, "aux occ occ"]:
         half = (factor.reshape(naux * nao, nao) @ c).reshape(naux, nao, -1)
         pairs = jnp.einsum("pmi,mj->pij", half, c)
         return backsolve(pairs.reshape(naux, -1)).reshape(pairs.shape)
 
-    z = jax.lax.map(occupied_fit, density.factor)
-    weight = exchange * density.exchange_weight
+    if coulomb is not None:
+        y = backsolve(factor.reshape(naux, -1) @ total.ravel())
+        two -= 0.5 * coulomb * jnp.outer(y, y)
+    if exchange is not None:
+        weight = exchange * density.exchange_weight
+        fit = jax.lax.map(occupied_fit, c)
+        two += 0.5 * weight * jnp.einsum("spij,sqij->pq", fit, fit)
+        z = fit.swapaxes(0, 1)
     twice = operators.pack(2.0 - jnp.eye(nao))  # a packed pair m > n stands for (m, n) and (n, m)
 
     def one_function(p: tuple[Array, Array]) -> Float[Array, " pair"]:
         y_p, z_p = p
-        c = density.factor
-        k = (c @ z_p @ c.swapaxes(-1, -2)).sum(0)
-        return twice * operators.pack(coulomb * y_p * total - weight * k)
+        dual = jnp.zeros((nao, nao))
+        if coulomb is not None:
+            dual += coulomb * y_p * total
+        if exchange is not None:
+            dual -= weight * (c @ z_p @ c.swapaxes(-1, -2)).sum(0)
+        return twice * operators.pack(dual)
 
-    three = jax.lax.map(one_function, (y, z.swapaxes(0, 1)), batch_size=AUXILIARY_BATCH)
-    two = -0.5 * coulomb * jnp.outer(y, y) + 0.5 * weight * jnp.einsum("spij,sqij->pq", z, z)
+    three = jax.lax.map(one_function, (y, z), batch_size=AUXILIARY_BATCH)
     return three, two

@@ -6,6 +6,8 @@ so that exchange streams through contiguous matrices, else over l >= s.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,17 +18,20 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.integrals import differentials, operators
+from dqc_lite.integrals.differentials import Scale
+from dqc_lite.integrals.operators import Omega
 
 
 @pytree
 class Exact:
-    """Exact repulsion integrals, ``eri`` (pair, ao, ao) or (pair, pair)."""
+    """Exact repulsion integrals, ``eri`` (pair, ao, ao) or (pair, pair); omega: see `dqc_lite.jk`."""
 
     eri: Array
+    omega: Omega
     nao: int = static()
 
     @classmethod
-    def build(cls, orbitals: Orbitals) -> Exact:
+    def build(cls, orbitals: Orbitals, omega: Omega = None) -> Exact:
         """Raises MemoryBudgetError when not even the packed integrals fit."""
         nao = orbitals.layout.nao
         npair = operators.npair(nao)
@@ -36,11 +41,11 @@ class Exact:
             "use density_fit=True",
         )  # fmt: skip
         square = 2 * 8 * npair * nao**2 <= memory.budget_bytes() / 2
-        return cls(operators.four_center(orbitals, square=square), nao)
+        return cls(operators.four_center(orbitals, omega, square=square), omega, nao)
 
-    def at(self, orbitals: Orbitals) -> Exact:
-        """The same integrals, to be differentiated along `orbitals`."""
-        return self
+    def at(self, orbitals: Orbitals, omega: Omega) -> Exact:
+        """The same integrals, to be differentiated along `orbitals` and omega."""
+        return dataclasses.replace(self, omega=omega)
 
     def coulomb(self, density: Density) -> Float[Array, "ao ao"]:
         """J_mn = sum_ls (mn|ls) P_ls."""
@@ -68,7 +73,7 @@ class Exact:
         return jax.lax.scan(add_pair, jnp.zeros_like(p), pairs)[0]
 
     def differential(
-        self, orbitals: Orbitals, density: Density, coulomb: float, exchange: float
+        self, orbitals: Orbitals, density: Density, coulomb: Scale, exchange: Scale
     ) -> Float[Array, ""]:
         """See `dqc_lite.jk`."""
-        return differentials.four_center(orbitals, density.matrix, coulomb, exchange)
+        return differentials.four_center(orbitals, density.matrix, coulomb, exchange, self.omega)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+
+from dqc_lite.integrals.callback import is_zero
 
 
 def without_value(energy: jax.Array) -> jax.Array:
@@ -20,3 +25,28 @@ def linear_differential(x: jax.Array, dual: jax.Array) -> jax.Array:
 @linear_differential.defjvp
 def _linear_differential_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     return jnp.zeros(()), jnp.vdot(primals[1], tangents[0])
+
+
+def differential_of(gradient: Callable[[tuple[int, ...], Any, Any], list]) -> Callable:
+    """A zero-valued function ``(moving, fixed)`` with a given gradient along `moving`.
+
+    ``gradient(moved, moving, fixed)`` returns the derivatives with respect to those leaves of the
+    pytree `moving` whose numbers are in `moved`: the ones that do move, so that nothing is computed
+    for the others. `fixed` is kept fixed here and differentiated at higher order.
+    """
+
+    @jax.custom_jvp
+    def function(moving: Any, fixed: Any) -> jax.Array:
+        return jnp.zeros(())
+
+    def rule(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+        moves = jax.tree.leaves(tangents[0])
+        moved = tuple(i for i, t in enumerate(moves) if not is_zero(t))
+        tangent = jnp.zeros(())
+        if moved:
+            slopes = gradient(moved, *primals)
+            tangent += sum(jnp.vdot(g, moves[i]) for g, i in zip(slopes, moved, strict=True))
+        return jnp.zeros(()), tangent
+
+    function.defjvp(rule, symbolic_zeros=True)
+    return function

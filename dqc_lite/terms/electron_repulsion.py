@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree, static
@@ -11,42 +13,82 @@ from dqc_lite.density import Density
 from dqc_lite.integrals import layouts
 from dqc_lite.jk import DensityFitted, Exact
 from dqc_lite.molecule import Molecule
+from dqc_lite.terms._differential import differential_of
 
 Builder = Exact | DensityFitted
+Fraction = float | Array | None
 
 
 @pytree
 class ElectronRepulsion:
-    """E = tr(P J)/2 - a w sum_s tr(P_s K_s)/2, a the fraction of exact exchange.
+    """E = tr(P J)/2 - w sum_s tr(P_s (a K_s + b K_s[omega]))/2.
 
-    Both in one term, since they share their integrals and the derivative pass over them.
+    K[omega] is the exchange of the long range erf(omega r)/r of the repulsion. All in one term,
+    since they share their integrals and the derivative pass over them.
 
     Attributes:
-        exchange: fraction of exact exchange, 1 in Hartree-Fock.
+        exchange: a, the fraction of exact exchange, 1 in Hartree-Fock; None: no exchange at all.
+        long_range: b, what is added to it at long range, or None.
+        omega: of the long range, 1/bohr, or None.
         density_fit: False, True (PySCF's default auxiliary basis) or the name of one.
     """
 
-    exchange: float = static()
-    density_fit: bool | str = static()
+    exchange: Fraction = 1.0
+    density_fit: bool | str = static(default=False)
+    long_range: Fraction = None
+    omega: Fraction = None
 
-    def prepare(self, mol: Molecule, orbs: Orbitals) -> Builder:
+    def prepare(self, mol: Molecule, orbs: Orbitals) -> tuple[Builder, Builder | None]:
+        """Builders of the whole repulsion and of its long range."""
+        whole = self._builder(mol, orbs, None)
+        return whole, None if self.long_range is None else self._builder(mol, orbs, self.omega)
+
+    def _builder(self, mol: Molecule, orbs: Orbitals, omega: Fraction) -> Builder:
         if not self.density_fit:
-            return Exact.build(orbs)
+            return Exact.build(orbs, omega)
         name = None if self.density_fit is True else self.density_fit
         layout, exponents, coefficients = layouts.auxiliary(mol.layout, name)
         auxiliary = Orbitals(mol.positions, exponents, coefficients, layout)
-        return DensityFitted.build(orbs, auxiliary)
+        return DensityFitted.build(orbs, auxiliary, omega)
 
-    def evaluate(self, builder: Builder, density: Density) -> tuple[dict[str, Array], Array]:
-        j, k = builder.coulomb(density), builder.exchange(density)
-        weight = self.exchange * density.exchange_weight
-        energies = {
-            "coulomb": 0.5 * jnp.vdot(density.total, j),
-            "exchange": -0.5 * weight * jnp.vdot(density.matrix, k),
-        }
-        return energies, j - weight * k
+    def evaluate(
+        self, builders: tuple[Builder, Builder | None], density: Density
+    ) -> tuple[dict[str, Array], Array]:
+        whole, long_range = builders
+        j = whole.coulomb(density)
+        energies = {"coulomb": 0.5 * jnp.vdot(density.total, j)}
+        if self.exchange is None and long_range is None:
+            return energies, j[None]
+        k = jnp.zeros_like(density.matrix)
+        if self.exchange is not None:
+            k += self.exchange * whole.exchange(density)
+        if long_range is not None:
+            k += self.long_range * long_range.exchange(density)
+        k = density.exchange_weight * k
+        energies["exchange"] = -0.5 * jnp.vdot(density.matrix, k)
+        return energies, j - k
 
     def differential(
-        self, mol: Molecule, orbs: Orbitals, builder: Builder, density: Density
+        self,
+        mol: Molecule,
+        orbs: Orbitals,
+        builders: tuple[Builder, Builder | None],
+        density: Density,
     ) -> Array:
-        return builder.at(orbs).differential(orbs, density, 1.0, self.exchange)
+        whole, long_range = builders
+        change = whole.at(orbs, None).differential(orbs, density, 1.0, self.exchange)
+        if long_range is not None:
+            attenuated = long_range.at(orbs, self.omega)
+            change += attenuated.differential(orbs, density, None, self.long_range)
+        return change + _along_fractions((self.exchange, self.long_range), (builders, density))
+
+
+def _exchange_energies(moved: tuple[int, ...], fractions: tuple, fixed: Any) -> list[Array]:
+    """Exchange energies for each fraction that moves."""
+    builders, density = fixed
+    present = [b for f, b in zip(fractions, builders, strict=True) if f is not None]
+    half = -0.5 * density.exchange_weight
+    return [half * jnp.vdot(density.matrix, present[i].exchange(density)) for i in moved]
+
+
+_along_fractions = differential_of(_exchange_energies)

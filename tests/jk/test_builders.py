@@ -28,7 +28,7 @@ def test_against_pyscf(layout: str, nspin: int) -> None:
     density = _density(mol.nao, nspin)
     matrices, built = np.asarray(density.matrix), mole(mol, "6-31g*")
     if layout == "fitted":
-        builder = ElectronRepulsion(1.0, True).prepare(mol, mol.orbitals())
+        builder, _ = ElectronRepulsion(1.0, True).prepare(mol, mol.orbitals())
         assert isinstance(builder, DensityFitted)
         j, k = pyscf.df.DF(built).get_jk(matrices)
     else:
