@@ -12,23 +12,35 @@ if TYPE_CHECKING:
     from dqc_lite import errors, linalg
     from dqc_lite.basis import Basis
     from dqc_lite.gradcheck import check_gradients
-    from dqc_lite.method import HF
+    from dqc_lite.method import HF, KS
     from dqc_lite.molecule import Molecule, enable_x64
     from dqc_lite.scf.diis import DIIS
     from dqc_lite.scf.solution import Solution
-    from dqc_lite.singlepoint import energy, energy_and_forces, forces, solve, solve_with_forces
+    from dqc_lite.singlepoint import (
+        density_matrix,
+        energy,
+        energy_and_forces,
+        forces,
+        solve,
+        solve_with_forces,
+    )
+    from dqc_lite.xc.names import functional, list_functionals
 
 _HOME = {
     "Basis": "dqc_lite.basis",
     "DIIS": "dqc_lite.scf.diis",
     "HF": "dqc_lite.method",
+    "KS": "dqc_lite.method",
     "Molecule": "dqc_lite.molecule",
     "Solution": "dqc_lite.scf.solution",
     "check_gradients": "dqc_lite.gradcheck",
+    "density_matrix": "dqc_lite.singlepoint",
     "enable_x64": "dqc_lite.molecule",
     "energy": "dqc_lite.singlepoint",
     "energy_and_forces": "dqc_lite.singlepoint",
     "forces": "dqc_lite.singlepoint",
+    "functional": "dqc_lite.xc.names",
+    "list_functionals": "dqc_lite.xc.names",
     "solve": "dqc_lite.singlepoint",
     "solve_with_forces": "dqc_lite.singlepoint",
 }

@@ -10,6 +10,7 @@ import functools
 import ase
 import ase.build
 import numpy as np
+import pyscf.dft
 import pyscf.gto
 import pyscf.scf
 
@@ -73,14 +74,19 @@ def mole(mol: dqc.Molecule, basis: str) -> pyscf.gto.Mole:
     )  # fmt: skip
 
 
-def mean_field(mol: dqc.Molecule, basis: str, method: dqc.HF):
+def mean_field(mol: dqc.Molecule, basis: str, method: dqc.HF | dqc.KS):
     """PySCF's converged mean field of the same kind, tighter than its defaults."""
     built = mole(mol, basis)
-    kind = pyscf.scf.RHF if mol.spin == 0 and method.restricted is not False else pyscf.scf.UHF
-    kind = pyscf.scf.ROHF if method.restricted == "rohf" else kind
-    mf = kind(built)
+    kind = "R" if mol.spin == 0 and method.restricted is not False else "U"
+    kind = "RO" if method.restricted == "rohf" else kind
+    if isinstance(method, dqc.KS):
+        mf = getattr(pyscf.dft, f"{kind}KS")(built, xc=method.xc.name)
+        mf.grids.level, mf.nlcgrids.level = method.grid_level, method.nonlocal_grid_level
+        mf.small_rho_cutoff = 0  # ours keeps every point
+    else:
+        mf = getattr(pyscf.scf, f"{kind}HF")(built)
     if method.density_fit:
-        mf = mf.density_fit()
+        mf = mf.density_fit(None if method.density_fit is True else method.density_fit)
     mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = 1e-12, 1e-9, 200
     mf.kernel()
     return mf

@@ -18,7 +18,10 @@ MAX_CYCLE, ENERGY_TOL, GRADIENT_TOL = 100, 1e-10, 1e-8
 RTOL, ATOL = 1e-6, 1e-8
 """Those of `dqc_lite.check_gradients`."""
 
-WRT = ("positions", "charges", "exponents", "coefficients")
+WRT = ("positions", "charges", "exponents", "coefficients", "xc")
+
+GRID_LEVEL = 3
+"""That of `dqc_lite.KS`."""
 
 _NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 _GEOMETRY = (".xyz", ".extxyz")
@@ -28,6 +31,7 @@ exit codes: 0 done, 1 not converged (or gradients not confirmed), 2 bad input, 1
 
 examples:
   dqc-lite energy water.xyz --basis def2-svp
+  dqc-lite forces water.xyz --xc b3lyp --dispersion d3bj
   dqc-lite forces ch3.xyz --basis '6-31g*' --spin 1 --json ch3.json
   dqc-lite check-grad water.xyz --basis sto-3g --max-components 3
 """
@@ -42,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="dqc-lite",
-        description="Hartree-Fock energies and exact derivatives of molecules.",
+        description="Hartree-Fock and density functional energies and exact derivatives.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -83,7 +87,16 @@ def _add_molecule_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_method_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--method", default="hf", metavar="NAME", help="hf (default)")
+    add("--method", metavar="NAME", help="hf, or ks (default where --xc is given)")
+    add("--xc", metavar="NAME", help="density functional with PySCF's meaning, e.g. pbe, b3lyp")
+    add(
+        "--grid-level", type=int, metavar="N",
+        help=f"integration grid of ks, 0 (coarse) to 9 (default {GRID_LEVEL})",
+    )  # fmt: skip
+    add(
+        "--dispersion", metavar="MODEL",
+        help="d3bj or d4, damped for the functional; d3bj:pbe: for another one",
+    )  # fmt: skip
     add(
         "--restricted", choices=("auto", "true", "false", "rohf"), default="auto",
         help="kind of determinant; auto: restricted for spin 0, else unrestricted (default)",

@@ -7,10 +7,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from dqc_lite.cli.arguments import GRID_LEVEL
 from dqc_lite.errors import BasisError, InputError, MethodError
 from dqc_lite.geometry import Atom, parse_xyz, read_xyz
 from dqc_lite.integrals import layouts
-from dqc_lite.method import HF, Restricted
+from dqc_lite.method import HF, KS, Method, Restricted
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.diis import DIIS
@@ -23,7 +24,7 @@ class Calculation:
     """Molecule, method and settings; `electric_field` in atomic units."""
 
     mol: Molecule
-    method: HF
+    method: Method
     solver: DIIS
     guess: str
     electric_field: tuple[float, ...] | None
@@ -71,12 +72,25 @@ def _atoms(file: str) -> list[Atom]:
         raise type(error)(f"geometry file {file!r}: {error}") from error
 
 
-def _method(options: Namespace) -> HF:
-    if options.method.lower() != "hf":
-        raise MethodError(f"method {options.method!r} is not available; use 'hf'.")
+def _method(options: Namespace) -> Method:
     if options.density_fit == "":
         raise BasisError("density_fit = '' is empty; name an auxiliary basis or leave it out.")
-    return HF(restricted=_RESTRICTED[options.restricted], density_fit=options.density_fit)
+    common = {
+        "restricted": _RESTRICTED[options.restricted], "density_fit": options.density_fit,
+    }  # fmt: skip
+    name = options.method or ("hf" if options.xc is None else "ks")
+    if name.lower() == "ks":
+        if options.xc is None:
+            raise MethodError("method 'ks' needs a functional; give one with --xc, e.g. --xc pbe.")
+        level = GRID_LEVEL if options.grid_level is None else options.grid_level
+        return KS(options.xc, grid_level=level, dispersion=options.dispersion, **common)
+    if name.lower() != "hf":
+        raise MethodError(f"method {options.method!r} is not available; use 'hf' or 'ks'.")
+    for option in ("xc", "grid_level", "dispersion"):
+        if getattr(options, option) is not None:
+            flag = option.replace("_", "-")
+            raise MethodError(f"--{flag} belongs to --method ks, not to {options.method!r}.")
+    return HF(**common)
 
 
 def _solver(options: Namespace) -> DIIS:
@@ -87,7 +101,7 @@ def _solver(options: Namespace) -> DIIS:
     )
 
 
-def _check_auxiliary(mol: Molecule, method: HF) -> None:
+def _check_auxiliary(mol: Molecule, method: Method) -> None:
     """Raise BasisError for an unknown auxiliary basis, before the work begins."""
     if not method.density_fit:
         return

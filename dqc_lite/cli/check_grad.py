@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dqc_lite.cli.session import Session
+from dqc_lite.errors import MethodError
 
 if TYPE_CHECKING:
     from dqc_lite.cli.calculation import Calculation
@@ -17,6 +18,7 @@ _UNITS = {
     "charges": "hartree/e",
     "exponents": "hartree bohr^2",
     "coefficients": "hartree",
+    "xc": "hartree per unit of the parameter",
 }
 
 
@@ -46,11 +48,19 @@ def energy_of(calculation: Calculation, wrt: str) -> tuple[Callable[[Any], Any],
     """The energy (hartree) as a function of one of its inputs, and the point to check it at."""
     from dqc_lite.singlepoint import energy
 
-    mol = calculation.mol
+    mol, method = calculation.mol, calculation.method
 
     def at(**parts: Any) -> Any:
         moved = dataclasses.replace(mol, **parts)
-        return energy(moved, calculation.method, **calculation.scf_options)
+        return energy(moved, method, **calculation.scf_options)
+
+    def of_functional(xc: Any) -> Any:
+        return energy(mol, dataclasses.replace(method, xc=xc), **calculation.scf_options)
+
+    if wrt == "xc":
+        if not hasattr(method, "xc"):
+            raise MethodError("--wrt xc needs a functional; give one with --xc, e.g. --xc pbe.")
+        return of_functional, method.xc
 
     def of_basis(**parts: Any) -> Any:
         return at(basis=dataclasses.replace(mol.basis, **parts))

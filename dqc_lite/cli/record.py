@@ -7,7 +7,8 @@ Fields of every command (units also stand in the file, in ``units``):
 - ``atoms``: a list of ``{"symbol", "position"}``, bohr; ghost atoms are "GHOST-H" and the like
 - ``charge`` (e), ``spin`` (2S), ``nelectron`` (outside effective cores)
 - ``basis``, ``nao``, ``cartesian``, ``ecp`` (name or null)
-- ``method`` ("hf"), ``reference`` ("restricted", "unrestricted", "restricted open-shell"),
+- ``method`` ("hf" or "ks"); of "ks" also ``xc`` (the name), ``functional`` (its components),
+  ``grid_level``, ``dispersion`` (null, "d3bj", "d4"); ``reference`` ("restricted", "unrestricted", "restricted open-shell"),
   ``density_fit`` (false, true for the default auxiliary basis, or its name)
 - ``electric_field``: three numbers in atomic units, or null
 - ``solver``: ``guess``, ``max_cycle``, ``energy_tol`` and ``gradient_tol`` in hartree
@@ -48,6 +49,7 @@ from dqc_lite.cli.calculation import Calculation
 from dqc_lite.cli.report import component_names, orbital_sets
 from dqc_lite.errors import InputError
 from dqc_lite.gradcheck import GradientReport
+from dqc_lite.method import HF, Method
 from dqc_lite.scf.solution import Solution
 
 SCHEMA = "dqc_lite.result/1"
@@ -132,7 +134,7 @@ def _input(options: Namespace, calculation: Calculation) -> dict[str, Any]:
         "nao": mol.nao,
         "cartesian": mol.layout.cartesian,
         "ecp": options.ecp,
-        "method": "hf",
+        **_method(calculation.method),
         "reference": calculation.reference,
         "density_fit": calculation.method.density_fit,
         "electric_field": calculation.electric_field,
@@ -140,6 +142,15 @@ def _input(options: Namespace, calculation: Calculation) -> dict[str, Any]:
             "guess": calculation.guess, "max_cycle": solver.max_cycle,
             "energy_tol": solver.energy_tol, "gradient_tol": solver.gradient_tol,
         },
+    }  # fmt: skip
+
+
+def _method(method: Method) -> dict[str, Any]:
+    if isinstance(method, HF):
+        return {"method": "hf"}
+    return {
+        "method": "ks", "xc": method.xc.name, "functional": str(method.xc),
+        "grid_level": method.grid_level, "dispersion": method.dispersion,
     }  # fmt: skip
 
 

@@ -14,27 +14,32 @@ from dqc_lite import __version__
 from dqc_lite._types import Float
 from dqc_lite.cli.calculation import Calculation
 from dqc_lite.cli.timings import Timings
+from dqc_lite.method import HF, KS, Method
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf.solution import Solution
 from dqc_lite.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 
 _COMPONENTS = (
     "nuclear_repulsion", "kinetic", "nuclear_attraction", "core_potential", "electric_field",
-    "coulomb", "exchange",
+    "coulomb", "exchange", "exchange_correlation", "nonlocal_correlation", "dispersion",
 )  # fmt: skip
 
 
 def header(calculation: Calculation, file: str) -> str:
     """What is calculated, and the units of everything below."""
-    mol = calculation.mol
+    mol, method = calculation.mol, calculation.method
     functions = "Cartesian" if mol.layout.cartesian else "spherical"
     rows = {
         "molecule": f"{formula(mol)}, {mol.natm} atoms, {mol.nelectron} electrons",
         "from": file,
         "basis": f"{mol.layout.name} ({functions}), nao = {mol.nao}",
-        "method": f"HF, {calculation.reference}, {repulsion(calculation)}",
+        "method": f"{name(method)}, {calculation.reference}, {repulsion(calculation)}",
         "charge": f"{mol.charge}, spin (2S) = {mol.spin}",
     }
+    if isinstance(method, KS):
+        rows["xc"] = str(method.xc)
+        rows["grid"] = f"level {method.grid_level}"
+        rows |= {"dispersion": method.dispersion} if method.dispersion else {}
     if mol.layout.has_ecp:
         cores = sum(mol.layout.core_electrons)
         rows["ECP"] = f"replaces {cores} core electrons"
@@ -44,6 +49,11 @@ def header(calculation: Calculation, file: str) -> str:
     device = jax.devices()[0]
     lines = [f"dqc_lite {__version__}, JAX {jax.__version__} on {device.platform}"]
     return "\n".join([*lines, *(f"  {name:<10}{text}" for name, text in rows.items())])
+
+
+def name(method: Method) -> str:
+    """As in the literature: HF, or the functional."""
+    return "HF" if isinstance(method, HF) else f"KS {method.xc.name}"
 
 
 def formula(mol: Molecule) -> str:

@@ -15,7 +15,7 @@ def host_call(fast: Callable, shape: tuple[int, ...], *args: Any) -> jax.Array:
 
     def evaluate(*leaves: Any) -> np.ndarray:
         arrays = [np.asarray(leaf) for leaf in leaves]
-        return np.ascontiguousarray(fast(*jax.tree.unflatten(treedef, arrays)))
+        return np.ascontiguousarray(fast(*jax.tree.unflatten(treedef, arrays))).reshape(shape)
 
     leaves, treedef = jax.tree.flatten(args)
     result = jax.ShapeDtypeStruct(shape, jnp.float64)

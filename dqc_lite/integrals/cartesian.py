@@ -223,7 +223,7 @@ def to_atomic_orbitals(
         return tensor
     operands: list = []
     for axis, layout in enumerate(layouts, start=1):
-        blocks = [_component_to_orbital(int(l), layout.cartesian) for l in raw_layout(layout).l]
+        blocks = [component_to_orbital(int(l), layout.cartesian) for l in raw_layout(layout).l]
         operands += [block_diag(*blocks), [axis, axis + 4]]
     old = list(range(len(layouts) + 1))
     return jnp.einsum(tensor, old, *operands, [0, *(axis + 4 for axis in old[1:])])
@@ -235,7 +235,7 @@ def _axis_to_orbitals(tensor: Array, layout: Layout, axis: int) -> Array:
     offset = _offsets(np.repeat(layout.shell_size, layout.nctr))
     for l in np.unique(raw.l):
         shells = np.flatnonzero(raw.l == l)
-        matrix = _component_to_orbital(int(l), layout.cartesian)
+        matrix = component_to_orbital(int(l), layout.cartesian)
         ncomponent, norbital = matrix.shape
         components = raw.component_offset[shells, None] + np.arange(ncomponent)
         positions.append((offset[shells, None] + np.arange(norbital)).ravel())
@@ -247,7 +247,7 @@ def _axis_to_orbitals(tensor: Array, layout: Layout, axis: int) -> Array:
     return jnp.moveaxis(gathered, -1, axis)
 
 
-def _component_to_orbital(l: int, is_cartesian: bool) -> np.ndarray:
+def component_to_orbital(l: int, is_cartesian: bool) -> np.ndarray:
     """(component, orbital): PySCF's harmonics of ``x^i y^j z^k``; p functions run x, y, z."""
     if is_cartesian and l > 1:
         return np.eye(ncart(l))

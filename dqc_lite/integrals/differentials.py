@@ -2,8 +2,9 @@
 
 ``differential(x, dual)`` has the value 0 and the derivative ``d <dual, I(x)>`` at fixed `dual`:
 only the derivative is wanted, and the integrals are not evaluated again. Along positions the
-derivative is contracted on the host while the derivative integrals are made; along exponents,
-coefficients and charges, and at every higher order, it is that of the general primitive.
+derivative is contracted on the host while the derivative integrals are made, and so is the
+derivative of that along the dual (`dqc_lite.integrals.contraction`); along exponents, coefficients
+and charges, and at every other higher order, it is that of the general primitive.
 """
 
 from __future__ import annotations
@@ -13,46 +14,33 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.integrals import host, operators
-from dqc_lite.integrals.callback import accelerated, is_zero
+from dqc_lite.integrals.callback import is_zero
+from dqc_lite.integrals.contraction import Contraction, Orbs
 from dqc_lite.integrals.operators import Omega
 
-Orbs = tuple[Orbitals, ...]
 Scale = float | Array | None
 
 
-def _differential(gradient: Callable, energy: Callable) -> Callable:
-    """A zero-valued function ``(orbitals, extra, dual)`` with the derivative of
-    ``energy(orbitals, extra, dual)`` at fixed dual, whose part along the centres of each of the
-    orbitals is ``gradient(orbitals, extra, dual)``: (len(orbitals), atom, 3) on the host.
+def _differential(contraction: Contraction) -> Callable:
+    """A zero-valued function ``(orbitals, extra, fixed, dual)`` with the derivative of the energy
+    of `contraction` along `orbitals` and `extra`.
     """
-
-    def reference(orbitals: Orbs, extra: Any, dual: Any) -> Array:
-        def at(centers: Array) -> Array:
-            moved = (_at(o, r) for o, r in zip(orbitals, centers, strict=True))
-            return energy(tuple(moved), extra, dual)
-
-        return jax.grad(at)(jnp.stack([o.centers for o in orbitals]))
-
-    def shape(orbitals: Orbs, *_: Any) -> tuple[int, ...]:
-        return (len(orbitals), *orbitals[0].centers.shape)
-
-    energy = jax.jit(energy)
-    fast = accelerated(gradient, shape, jax.jit(reference))
+    energy = jax.jit(contraction.energy)
 
     @jax.custom_jvp
-    def function(orbitals: Orbs, extra: Any, dual: Any) -> Array:
+    def function(orbitals: Orbs, extra: Any, fixed: Any, dual: Array) -> Array:
         return jnp.zeros(())
 
     def rule(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-        orbitals, extra, dual = primals
         centers = [o.centers for o in tangents[0]]
         tangent = jnp.zeros(())
         if not all(is_zero(t) for t in centers):
-            gradients = fast(orbitals, extra, dual)
+            gradients = contraction.function(*primals)
             for g, t in zip(gradients, centers, strict=True):
                 tangent += 0.0 if is_zero(t) else jnp.vdot(g, t)
         return jnp.zeros(()), tangent + _along_the_rest(energy, primals, tangents)
@@ -63,7 +51,7 @@ def _differential(gradient: Callable, energy: Callable) -> Callable:
 
 def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> Array:
     """Derivative along exponents, coefficients and extra arguments; 0 where they do not move."""
-    orbitals, extra, dual = primals
+    orbitals, extra, *held = primals
     leaves, treedef = jax.tree.flatten(([(o.exponents, o.coefficients) for o in orbitals], extra))
     moves = jax.tree.leaves(([(o.exponents, o.coefficients) for o in tangents[0]], tangents[1]))
     moved = [i for i, t in enumerate(moves) if not is_zero(t)]
@@ -78,19 +66,33 @@ def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> Array:
         changed = (
             Orbitals(o.centers, a, c, o.layout) for o, (a, c) in zip(orbitals, pairs, strict=True)
         )
-        return energy(tuple(changed), rest, dual)
+        return energy(tuple(changed), rest, *held)
 
     return jax.jvp(at, [leaves[i] for i in moved], [moves[i] for i in moved])[1]
 
 
-def _at(orbitals: Orbitals, centers: Array) -> Orbitals:
-    return Orbitals(centers, orbitals.exponents, orbitals.coefficients, orbitals.layout)
+def _linear(gradient: Callable, integral: Callable) -> Callable:
+    """The differential of ``<dual, integral(orbitals, extra)>``."""
+
+    def along(orbitals: Orbs, extra: Any, fixed: tuple, dual: Any, change: Any) -> np.ndarray:
+        return gradient(orbitals, extra, change)
+
+    contraction = Contraction(
+        energy=lambda orbitals, extra, fixed, dual: jnp.vdot(integral(*orbitals, *extra), dual),
+        gradient=lambda orbitals, extra, fixed, dual: gradient(orbitals, extra, dual),
+        directional=along,
+    )
+    return _differential(contraction)
+
+
+def _symmetric(matrix: np.ndarray) -> np.ndarray:
+    """The part that symmetric integrals see."""
+    return 0.5 * (matrix + matrix.swapaxes(-1, -2))
 
 
 def _one_electron(gradient: Callable, reference: Callable) -> Callable:
-    return _differential(
-        lambda orbitals, extra, dual: gradient(*orbitals, *extra, dual)[None],
-        lambda orbitals, extra, dual: jnp.vdot(reference(*orbitals, *extra), dual),
+    return _linear(
+        lambda orbitals, extra, dual: gradient(*orbitals, *extra, _symmetric(dual))[None], reference
     )
 
 
@@ -102,35 +104,35 @@ _ecp = _one_electron(host.ecp_gradient, operators.ecp_reference)
 
 def overlap(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
     """d sum_mn dual_mn <m|n>, symmetric dual."""
-    return _overlap((orbitals,), (), dual)
+    return _overlap((orbitals,), (), (), dual)
 
 
 def kinetic(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
     """d of the kinetic energy of the symmetric density matrix dual."""
-    return _kinetic((orbitals,), (), dual)
+    return _kinetic((orbitals,), (), (), dual)
 
 
 def nuclear(
     orbitals: Orbitals, charges: Float[Array, " atom"], dual: Float[Array, "ao ao"]
 ) -> Float[Array, ""]:
     """d of the nuclear attraction energy; the nuclei sit on the centres of the orbitals."""
-    return _nuclear((orbitals,), (charges,), dual)
+    return _nuclear((orbitals,), (charges,), (), dual)
 
 
 def ecp(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
     """d of the effective-core-potential energy of the symmetric density matrix dual."""
-    return _ecp((orbitals,), (), dual)
+    return _ecp((orbitals,), (), (), dual)
 
 
-_two_center = _differential(
-    lambda orbitals, extra, dual: host.two_center_gradient(*orbitals, dual, *extra)[None],
-    lambda orbitals, extra, dual: jnp.vdot(operators.two_center_reference(*orbitals, *extra), dual),
+_two_center = _linear(
+    lambda orbitals, extra, dual: host.two_center_gradient(
+        *orbitals, _symmetric(dual), *extra
+    )[None],
+    operators.two_center_reference,
 )
-_three_center = _differential(
+_three_center = _linear(
     lambda orbitals, extra, dual: host.three_center_gradient(*orbitals, dual, *extra),
-    lambda orbitals, extra, dual: jnp.vdot(
-        operators.three_center_reference(*orbitals, *extra), dual
-    ),
+    operators.three_center_reference,
 )
 
 
@@ -138,18 +140,18 @@ def two_center(
     auxiliary: Orbitals, dual: Float[Array, "aux aux"], omega: Omega = None
 ) -> Float[Array, ""]:
     """d sum_PQ dual_PQ (P|Q), symmetric dual; of erf(omega r)/r where omega is given."""
-    return _two_center((auxiliary,), (omega,), dual)
+    return _two_center((auxiliary,), (omega,), (), dual)
 
 
 def three_center(
     orbitals: Orbitals, auxiliary: Orbitals, dual: Float[Array, "aux pair"], omega: Omega = None
 ) -> Float[Array, ""]:
     """d sum dual_P,mn (P|mn) over pairs m >= n."""
-    return _three_center((orbitals, auxiliary), (omega,), dual)
+    return _three_center((orbitals, auxiliary), (omega,), (), dual)
 
 
-def _repulsion_energy(orbitals: Orbs, omega: Omega, dual: tuple) -> Array:
-    density, coulomb, exchange = dual
+def _repulsion_energy(orbitals: Orbs, extra: tuple, scales: tuple, density: Array) -> Array:
+    (omega,), (coulomb, exchange) = extra, scales
     eri = operators.repulsion_reference("int2e", orbitals * 4, omega)
     energy = jnp.zeros(())
     if coulomb is not None:
@@ -162,9 +164,21 @@ def _repulsion_energy(orbitals: Orbs, omega: Omega, dual: tuple) -> Array:
     return energy
 
 
+def _repulsion_gradient(
+    orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray
+) -> np.ndarray:
+    return host.four_center_gradient(*orbitals, density, *scales, *extra)[None]
+
+
+def _repulsion_gradient_along(
+    orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray, change: np.ndarray
+) -> np.ndarray:
+    both = np.stack([density, _symmetric(change)])
+    return host.four_center_mixed_gradient(*orbitals, both, *scales, *extra)[None]
+
+
 _four_center = _differential(
-    lambda orbitals, extra, dual: host.four_center_gradient(*orbitals, *dual, *extra)[None],
-    lambda orbitals, extra, dual: _repulsion_energy(orbitals, *extra, dual),
+    Contraction(_repulsion_energy, _repulsion_gradient, _repulsion_gradient_along)
 )
 
 
@@ -181,4 +195,4 @@ def four_center(
     None for a part that is absent, are fixed too: their derivative is an energy, which the terms
     have.
     """
-    return _four_center((orbitals,), (omega,), (density, coulomb, exchange))
+    return _four_center((orbitals,), (omega,), (coulomb, exchange), density)

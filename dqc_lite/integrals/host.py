@@ -249,16 +249,38 @@ def four_center_gradient(
     ``E = coulomb/2 (P|P) - exchange/2 sum_s (P_s|P_s)_K``, P (spin, ao, ao), P = sum_s P_s; one
     spin channel is a doubly occupied closed shell, whose exchange counts half. None: no such part.
     """
+    return _repulsion_gradient(orbitals, density[None], density[None], coulomb, exchange, omega)
+
+
+def four_center_mixed_gradient(
+    orbitals: Orbitals, both: np.ndarray, coulomb: Scale, exchange: Scale, omega: Omega
+) -> np.ndarray:
+    """Derivative of `four_center_gradient` along a symmetric change of the density, (atom, 3).
+
+    `both` (2, spin, ao, ao): the density and its change; one pass over the integrals.
+    """
+    return _repulsion_gradient(orbitals, both, both[::-1], coulomb, exchange, omega)
+
+
+def _repulsion_gradient(
+    orbitals: Orbitals,
+    left: np.ndarray,
+    right: np.ndarray,
+    coulomb: Scale,
+    exchange: Scale,
+    omega: Omega,
+) -> np.ndarray:
+    """-2 (nabla m n|l s) over pairs of densities (pair, spin, ao, ao): m n with the left one."""
     made = mole(orbitals)
-    total = density.sum(0)
+    npair, nspin, nao, _ = left.shape
     # (nabla m n|l s) P_ls and (nabla m n|l s) P_nl
     parts: list[tuple[str, np.ndarray]] = []
     if coulomb is not None:
-        parts.append(("lk->s1ij", float(coulomb) * total[None]))
+        parts.append(("lk->s1ij", float(coulomb) * left.sum(1, keepdims=True)))
     if exchange is not None:
-        parts.append(("jk->s1il", -float(exchange) / (3 - len(density)) * density))
+        parts.append(("jk->s1il", -float(exchange) / (3 - nspin) * left))
     contractions, duals = zip(*parts, strict=True)
-    densities = total[None] if exchange is None else density
+    densities = right.sum(1, keepdims=True) if exchange is None else right
     with _range(made, omega):
         options = _vhf._VHFOpt(
             made, "int2e_ip1", "CVHFgrad_jk_prescreen", dmcondname="CVHFnr_dm_cond1"
@@ -266,14 +288,14 @@ def four_center_gradient(
         options.q_cond = _derivative_schwarz(made, options)
         matrices = _vhf.direct_mapdm(
             made._add_suffix("int2e_ip1"), "s2kl", contractions,
-            densities, 3, made._atm, made._bas, made._env, vhfopt=options,
+            densities.reshape(-1, nao, nao), 3, made._atm, made._bas, made._env, vhfopt=options,
         )  # fmt: skip
-    per_ao = np.zeros((3, made.nao))
+    per_ao = np.zeros((3, nao))
     for name, matrix, dual in zip(contractions, matrices, duals, strict=True):
-        per_spin = np.reshape(matrix, (-1, 3, *total.shape))
+        per_spin = np.reshape(matrix, (npair, -1, 3, nao, nao))
         if name == "lk->s1ij":
-            per_spin = per_spin.sum(0, keepdims=True)
-        per_ao += np.einsum("sxmn,smn->xm", per_spin, dual)
+            per_spin = per_spin.sum(1, keepdims=True)
+        per_ao += np.einsum("bsxmn,bsmn->xm", per_spin, dual)
     return -2.0 * _per_atom(orbitals.layout, per_ao)
 
 

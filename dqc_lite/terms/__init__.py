@@ -9,18 +9,24 @@ A term is a pytree. It offers
   of the energy with respect to nuclei and basis at fixed density matrix.
 """
 
+from dqc_lite.terms.dispersion import Dispersion
 from dqc_lite.terms.electron_repulsion import ElectronRepulsion
+from dqc_lite.terms.exchange_correlation import ExchangeCorrelation
 from dqc_lite.terms.field import ElectricField
 from dqc_lite.terms.hamiltonian import Hamiltonian
+from dqc_lite.terms.nonlocal_correlation import NonlocalCorrelation
 from dqc_lite.terms.nuclear_repulsion import NuclearRepulsion
 from dqc_lite.terms.one_electron import CorePotential, Kinetic, NuclearAttraction
 
 __all__ = [
     "CorePotential",
+    "Dispersion",
     "ElectricField",
     "ElectronRepulsion",
+    "ExchangeCorrelation",
     "Hamiltonian",
     "Kinetic",
+    "NonlocalCorrelation",
     "NuclearAttraction",
     "NuclearRepulsion",
 ]

@@ -50,3 +50,8 @@ def differential_of(gradient: Callable[[tuple[int, ...], Any, Any], list]) -> Ca
 
     function.defjvp(rule, symbolic_zeros=True)
     return function
+
+
+def strongly_typed(tree: Any) -> Any:
+    """Leaves as float64 arrays: those of Python numbers would change type along a sum."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), tree)

@@ -1,9 +1,11 @@
-"""Hartree-Fock energy and forces beside PySCF, in one run.
+"""Energy and forces beside PySCF, in one run.
 
-    python benchmarks/hartree_fock.py [--molecules water ...] [--threads 1] [--repeat 5]
-                                      [--no-cold] [--out FILE.md]
+    python benchmarks/energy_and_forces.py [--methods hf pbe ...] [--molecules water ...]
+                                           [--bases def2-svp ...] [--threads 1] [--repeat 5]
+                                           [--no-cold] [--out FILE.md]
 
-For each molecule, basis and treatment of the repulsion integrals the two engines take turns:
+A method is hf or the name of a functional (grid level 3 for both engines). For each molecule,
+basis and treatment of the repulsion integrals the two engines take turns:
 
 - warm: energy and forces in a process that has done it before, geometry slightly moved each time;
 - cold: a whole process from the interpreter's start, without any compilation cache;
@@ -11,13 +13,15 @@ For each molecule, basis and treatment of the repulsion integrals the two engine
 
 Medians of the turns; same number of threads for both. This engine converges to its defaults
 (1e-10 hartree, gradient 1e-8), PySCF to its own (1e-9, 3e-5) and, in the column "tight", to ours.
-Peak memory is that of the cold process.
+PySCF's forces leave out the response of the grid, ours include it: that is their difference for
+functionals. Peak memory is that of the cold process.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -34,34 +38,38 @@ BASES = ("6-31g*", "def2-svp")
 # (molecule, exact): the four-centre integrals of the larger ones exceed the memory of a laptop
 EXACT = ("water", "benzene")
 COLD = [("water", "def2-svp", False), ("water", "def2-svp", True), ("benzene", "def2-svp", True)]
+Case = tuple[str, str, str, bool]
+"""Method, molecule, basis, density fitting."""
 
 
-def ours(path: str, basis: str, fit: bool):
+def ours(method: str, molecule: str, basis: str, fit: bool):
     """A function of a scale of the geometry: energy and forces."""
     import dqc_lite as dqc
 
     dqc.enable_x64()
-    mol, method = dqc.Molecule.from_xyz(path, basis), dqc.HF(density_fit=fit)
+    mol = dqc.Molecule.from_xyz(geometry(molecule), basis)
+    model = dqc.HF(density_fit=fit) if method == "hf" else dqc.KS(method, density_fit=fit)
 
     def run(scale: float):
         moved = mol.with_positions(mol.positions * scale)
-        energy, forces = dqc.energy_and_forces(moved, method)
+        energy, forces = dqc.energy_and_forces(moved, model)
         return float(energy), forces.block_until_ready()
 
     return run
 
 
-def pyscf(path: str, basis: str, fit: bool, tight: bool = False):
+def pyscf(method: str, molecule: str, basis: str, fit: bool, tight: bool = False):
     """The same by PySCF, auxiliary response included."""
+    import pyscf.dft
     import pyscf.gto
     import pyscf.scf
 
-    mole = pyscf.gto.M(atom=path, basis=basis, verbose=0)
+    mole = pyscf.gto.M(atom=geometry(molecule), basis=basis, verbose=0)
     positions = mole.atom_coords()
 
     def run(scale: float):
         moved = mole.set_geom_(positions * scale, unit="Bohr", inplace=False)
-        mf = pyscf.scf.RHF(moved)
+        mf = pyscf.scf.RHF(moved) if method == "hf" else pyscf.dft.RKS(moved, xc=method)
         mf = mf.density_fit() if fit else mf
         if tight:
             mf.conv_tol, mf.conv_tol_grad = 1e-10, 1e-8
@@ -75,15 +83,11 @@ def geometry(molecule: str) -> str:
     return str(ROOT / "examples" / f"{molecule}.xyz")
 
 
-def warm(molecule: str, basis: str, fit: bool, repeat: int) -> dict:
+def warm(case: Case, repeat: int) -> dict:
     """Median seconds of each engine in this process, taking turns."""
     import numpy as np
 
-    engines = {
-        "ours": ours(geometry(molecule), basis, fit),
-        "pyscf": pyscf(geometry(molecule), basis, fit),
-        "tight": pyscf(geometry(molecule), basis, fit, tight=True),
-    }
+    engines = {"ours": ours(*case), "pyscf": pyscf(*case), "tight": pyscf(*case, tight=True)}
     results = {name: run(1.0) for name, run in engines.items()}
     times: dict[str, list[float]] = {name: [] for name in engines}
     for turn in range(repeat):
@@ -97,7 +101,7 @@ def warm(molecule: str, basis: str, fit: bool, repeat: int) -> dict:
     return medians | {"force difference": float(difference)}
 
 
-def worker(engine: str, molecule: str, basis: str, fit: bool) -> None:
+def worker(engine: str, case: Case) -> None:
     """What a cold process does."""
     cache = os.environ.get("BENCHMARK_CACHE")
     if engine == "ours" and cache:
@@ -106,15 +110,14 @@ def worker(engine: str, molecule: str, basis: str, fit: bool) -> None:
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    {"ours": ours, "pyscf": pyscf}[engine](geometry(molecule), basis, fit)(1.0)
+    {"ours": ours, "pyscf": pyscf}[engine](*case)(1.0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"peak": peak / 1024}))
 
 
-def process(engine: str, case: tuple, cache: str = "") -> tuple[float, float]:
+def process(engine: str, case: Case, cache: str = "") -> tuple[float, float]:
     """Seconds and peak MiB of a whole process."""
-    molecule, basis, fit = case
-    command = [sys.executable, __file__, "--worker", engine, molecule, basis, str(int(fit))]
+    command = [sys.executable, __file__, "--worker", engine, *case[:-1], str(int(case[-1]))]
     start = time.perf_counter()
     done = subprocess.run(
         command, env=os.environ | {"BENCHMARK_CACHE": cache}, cwd=ROOT, capture_output=True,
@@ -124,7 +127,7 @@ def process(engine: str, case: tuple, cache: str = "") -> tuple[float, float]:
     return elapsed, json.loads(done.stdout.splitlines()[-1])["peak"]
 
 
-def cold(case: tuple, repeat: int) -> dict:
+def cold(case: Case, repeat: int) -> dict:
     """Median seconds and peak MiB of whole processes: no cache, filled cache, PySCF."""
     times: dict[str, list] = {"cold": [], "cached": [], "pyscf": []}
     with tempfile.TemporaryDirectory() as cache:
@@ -141,36 +144,46 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def warm_table(repeat: int, molecules: tuple[str, ...]) -> str:
+def integrals(fit: bool) -> str:
+    return "fitted" if fit else "exact"
+
+
+def cases(options: argparse.Namespace) -> list[Case]:
+    """Everything to time warm."""
+    return [
+        (method, molecule, basis, fit)
+        for method, molecule, basis, fit in itertools.product(
+            options.methods, options.molecules, options.bases, (False, True)
+        )
+        if fit or (molecule in EXACT and not options.fitted_only)
+    ]
+
+
+def warm_table(options: argparse.Namespace) -> str:
     rows = []
-    for molecule in molecules:
-        for basis in BASES:
-            for fit in (False, True):
-                if not fit and molecule not in EXACT:
-                    continue
-                r = warm(molecule, basis, fit, repeat)
-                row = [
-                    molecule, basis, "fitted" if fit else "exact", f"{r['ours']:.3f}",
-                    f"{r['pyscf']:.3f}", f"{r['tight']:.3f}", f"{r['ours'] / r['pyscf']:.2f}",
-                    f"{r['ours'] / r['tight']:.2f}", f"{r['energy difference']:.0e}",
-                    f"{r['force difference']:.0e}",
-                ]  # fmt: skip
-                rows.append(row)
-                print(*row, sep="  ", flush=True)
+    for case in cases(options):
+        r = warm(case, options.repeat)
+        row = [
+            *case[:3], integrals(case[3]), f"{r['ours']:.3f}", f"{r['pyscf']:.3f}",
+            f"{r['tight']:.3f}", f"{r['ours'] / r['pyscf']:.2f}", f"{r['ours'] / r['tight']:.2f}",
+            f"{r['energy difference']:.0e}", f"{r['force difference']:.0e}",
+        ]  # fmt: skip
+        rows.append(row)
+        print(*row, sep="  ", flush=True)
     header = [
-        "molecule", "basis", "integrals", "ours / s", "PySCF / s", "PySCF tight / s",
+        "method", "molecule", "basis", "integrals", "ours / s", "PySCF / s", "PySCF tight / s",
         "ours / PySCF", "ours / tight", "energy difference", "force difference",
     ]  # fmt: skip
     return table(header, rows)
 
 
-def cold_table(repeat: int) -> str:
+def cold_table(methods: list[str], repeat: int) -> str:
     rows = []
-    for case in COLD:
+    for case in [(method, *rest) for method in methods for rest in COLD]:
         r = cold(case, repeat)
         base = r["pyscf"][0]
         row = [
-            case[0], case[1], "fitted" if case[2] else "exact",
+            *case[:3], integrals(case[3]),
             *(f"{r[k][0]:.2f}" for k in ("cold", "cached", "pyscf")),
             *(f"{r[k][0] / base:.2f}" for k in ("cold", "cached")),
             *(f"{r[k][1]:.0f}" for k in ("cold", "pyscf")),
@@ -178,14 +191,17 @@ def cold_table(repeat: int) -> str:
         rows.append(row)
         print(*row, sep="  ", flush=True)
     header = [
-        "molecule", "basis", "integrals", "cold / s", "cached / s", "PySCF / s", "cold / PySCF",
-        "cached / PySCF", "peak MiB", "PySCF's peak MiB",
+        "method", "molecule", "basis", "integrals", "cold / s", "cached / s", "PySCF / s",
+        "cold / PySCF", "cached / PySCF", "peak MiB", "PySCF's peak MiB",
     ]  # fmt: skip
     return table(header, rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", nargs="+", default=["hf"])
+    parser.add_argument("--bases", nargs="+", default=BASES)
+    parser.add_argument("--fitted-only", action="store_true", help="no exact integrals")
     parser.add_argument("--molecules", nargs="+", default=MOLECULES, choices=MOLECULES)
     parser.add_argument("--no-cold", action="store_true", help="skip the whole processes")
     parser.add_argument("--threads", type=int, default=1)
@@ -196,15 +212,17 @@ def main() -> None:
     eigen = "true" if options.threads > 1 else "false"
     os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={eigen}"
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    whole = "not run" if options.no_cold else cold_table(max(3, options.repeat // 2))
-    inside = warm_table(options.repeat, tuple(options.molecules))
+    whole = "not run"
+    if not options.no_cold:
+        whole = cold_table(options.methods, max(3, options.repeat // 2))
+    inside = warm_table(options)
 
     import jax
     import pyscf as library
 
     text = "\n\n".join([
-        "# Hartree-Fock energy and forces beside PySCF",
-        f"{datetime.date.today().isoformat()}, `benchmarks/hartree_fock.py --threads "
+        "# Energy and forces beside PySCF",
+        f"{datetime.date.today().isoformat()}, `benchmarks/energy_and_forces.py --threads "
         f"{options.threads} --repeat {options.repeat}`, JAX {jax.__version__}, PySCF "
         f"{library.__version__}, CPU pinned to {options.threads} core(s); medians, load "
         f"{os.getloadavg()[0]:.1f} at the end.",
@@ -217,6 +235,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] == "--worker":
-        worker(sys.argv[2], sys.argv[3], sys.argv[4], bool(int(sys.argv[5])))
+        worker(sys.argv[2], (*sys.argv[3:6], bool(int(sys.argv[6]))))
     else:
         main()

@@ -1,0 +1,71 @@
+"""Density variables on points from the density matrix, and back: a potential as a matrix."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from dqc_lite._pytree import pytree
+from dqc_lite._types import Array, Float
+from dqc_lite.density import Density
+from dqc_lite.xc.density import LocalDensity
+
+ORBITAL_ORDER = {"lda": 0, "gga": 1, "mgga": 1}
+"""Derivatives of the orbitals that a functional of this level needs."""
+
+
+@pytree
+class Variables:
+    """What is quadratic in the occupied orbitals; or the derivatives with respect to it.
+
+    Attributes:
+        rho: (spin, point), density of each spin; one channel: of either.
+        gradient: (xyz, spin, point), its gradient, or None.
+        tau: (spin, point), its kinetic energy density, or None.
+    """
+
+    rho: Float[Array, "spin point"]
+    gradient: Float[Array, "xyz spin point"] | None
+    tau: Float[Array, "spin point"] | None
+
+    def local(self) -> LocalDensity:
+        """With the invariants of the gradient."""
+        zero = jnp.zeros_like(self.rho)
+        if self.gradient is None:
+            return LocalDensity(self.rho, zero, zero[0], zero)
+        sigma = (self.gradient**2).sum(0)
+        if len(self.rho) == 1:
+            total = 4.0 * sigma[0]
+        else:
+            total = (self.gradient.sum(1) ** 2).sum(0)
+        return LocalDensity(self.rho, sigma, total, zero if self.tau is None else self.tau)
+
+
+def variables(values: Float[Array, "component ao point"], density: Density, level: str) -> Variables:
+    """From the occupied orbitals psi_i on the points: rho = sum_i psi_i^2, and so on."""
+    share = density.exchange_weight  # a closed shell: half of its density for either spin
+    occupied = density.factor.swapaxes(-1, -2)
+    psi = [occupied @ component for component in values]
+    rho = share * (psi[0] ** 2).sum(1)
+    if level == "lda":
+        return Variables(rho, None, None)
+    gradient = 2.0 * share * jnp.stack([(psi[0] * d).sum(1) for d in psi[1:]])
+    if level == "gga":
+        return Variables(rho, gradient, None)
+    tau = 0.5 * share * sum((d**2).sum(1) for d in psi[1:])
+    return Variables(rho, gradient, tau)
+
+
+def potential_matrix(
+    values: Float[Array, "component ao point"], potential: Variables
+) -> Float[Array, "spin ao ao"]:
+    """Derivative with respect to P from that with respect to the variables (weights included)."""
+    share = 0.5 if len(potential.rho) == 1 else 1.0
+    half = 0.5 * potential.rho[:, None] * values[0]
+    if potential.gradient is not None:
+        slopes = zip(potential.gradient, values[1:], strict=True)
+        half += sum(v[:, None] * d for v, d in slopes)
+    matrix = half @ values[0].T
+    if potential.tau is not None:
+        quarter = 0.25 * potential.tau[:, None]
+        matrix += sum((quarter * d) @ d.T for d in values[1:])
+    return share * (matrix + matrix.swapaxes(-1, -2))

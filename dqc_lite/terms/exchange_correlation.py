@@ -1,0 +1,87 @@
+"""Semilocal exchange and correlation: ``E = sum_g w_g e(rho, |grad rho|^2, tau)(r_g)``.
+
+The points move with the atoms and their weights are differentiated too, so that the derivative is
+that of the number computed, whatever the grid.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dqc_lite._compile import adaptive_jit
+from dqc_lite._pytree import pytree, static
+from dqc_lite._types import Array, Float
+from dqc_lite.basis import Orbitals
+from dqc_lite.density import Density
+from dqc_lite.grid import quadrature
+from dqc_lite.grid.on_points import ORBITAL_ORDER, Variables, potential_matrix, variables
+from dqc_lite.grid.quadrature import Block, Quadrature
+from dqc_lite.integrals.ao_values import ao_values
+from dqc_lite.molecule import Molecule
+from dqc_lite.terms._differential import differential_of, strongly_typed
+from dqc_lite.xc.functional import Functional
+
+
+@pytree
+class ExchangeCorrelation:
+    """The semilocal part of a functional on a grid.
+
+    Attributes:
+        functional: its leaves are the parameters.
+        grid_level: PySCF's, 0 to 9.
+    """
+
+    functional: Functional
+    grid_level: int = static(default=3)
+
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Quadrature:
+        order = ORBITAL_ORDER[self.functional.level]
+        return Quadrature.build(orbitals, mol.positions, self.grid_level, order)
+
+    def evaluate(self, grid: Quadrature, density: Density) -> tuple[dict[str, Array], Array]:
+        def one_block(values: Array, weights: Array) -> tuple[Array, Array]:
+            at = variables(values, density, self.functional.level)
+            energy, slope = jax.value_and_grad(_energy, 1)(self.functional, at, weights)
+            return energy, potential_matrix(values, slope)
+
+        start = jnp.zeros(()), jnp.zeros_like(density.matrix)
+        energy, potential = grid.integrate(one_block, start)
+        return {"exchange_correlation": energy}, potential
+
+    def differential(
+        self, mol: Molecule, orbitals: Orbitals, grid: Quadrature, density: Density
+    ) -> Array:
+        return _differential(self.grid_level)((self.functional, orbitals, mol.positions), density)
+
+
+def _energy(functional: Functional, at: Variables, weights: Float[Array, " point"]) -> Array:
+    return jnp.vdot(weights, functional.energy_density(at.local()))
+
+
+@functools.cache
+def _differential(level: int) -> Callable[[Any, Density], Array]:
+    def gradient(moved: tuple[int, ...], moving: Any, density: Density) -> list[Array]:
+        return _gradient(level, moved, strongly_typed(moving), density)
+
+    return differential_of(gradient)
+
+
+@functools.partial(adaptive_jit, static_argnums=(0, 1))
+def _gradient(
+    grid_level: int, moved: tuple[int, ...], moving: Any, density: Density
+) -> list[Array]:
+    """Derivatives with respect to some leaves of (functional, orbitals, positions)."""
+    grid = quadrature.layout_of(moving[1].layout, grid_level)
+
+    def energy(moving: Any, block: Block) -> Array:
+        functional, orbitals, positions = moving
+        points, weights = quadrature.weighted_points(block, positions, grid)
+        values = ao_values(orbitals, points, ORBITAL_ORDER[functional.level])
+        return _energy(functional, variables(values, density, functional.level), weights)
+
+    return quadrature.summed_gradient(energy, moved, moving, quadrature.blocks(grid))

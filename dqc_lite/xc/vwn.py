@@ -1,0 +1,154 @@
+"""Correlation of the uniform electron gas after Vosko, Wilk and Nusair.
+
+S. H. Vosko, L. Wilk and M. Nusair, Can. J. Phys. 58, 1200 (1980). The paper holds several
+functionals, and "VWN" means different ones in different programs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from dqc_lite._pytree import pytree
+from dqc_lite._types import Array, Float
+from dqc_lite.xc.density import LocalDensity
+
+PARAMAGNETIC = 0
+EVERY = (slice(None), None)
+TWO = (slice(2), None)
+"""Indices of parameters: all entries, or without the spin stiffness, in a column."""
+STIFFNESS_SCALE = 4.0 / (9.0 * (2.0 ** (1 / 3) - 1.0))
+"""f''(0) of the spin interpolation."""
+
+
+@pytree
+class Fit:
+    """Equation 4.4: energies per electron, of x = sqrt(r_s).
+
+    Each parameter has three entries: for the unpolarized gas, the polarized gas, and the spin
+    stiffness.
+    """
+
+    a: Float[Array, "3"]
+    b: Float[Array, "3"]
+    c: Float[Array, "3"]
+    x0: Float[Array, "3"]
+
+    @classmethod
+    def quantum_monte_carlo(cls) -> Fit:
+        """To Ceperley and Alder's energies, hartree."""
+        return cls(
+            a=np.array([0.0310907, 0.01554535, -1.0 / (6.0 * math.pi**2)]),
+            b=np.array([3.72744, 7.06042, 1.13107]),
+            c=np.array([12.9352, 18.0578, 13.0045]),
+            x0=np.array([-0.10498, -0.32500, -0.0047584]),
+        )
+
+    @classmethod
+    def random_phase(cls) -> Fit:
+        """To the random-phase approximation, hartree."""
+        return cls(
+            a=np.array([0.0310907, 0.01554535, -1.0 / (6.0 * math.pi**2)]),
+            b=np.array([13.0720, 20.1231, 1.06835]),
+            c=np.array([42.7198, 101.578, 11.4813]),
+            x0=np.array([-0.409286, -0.743294, -0.228344]),
+        )
+
+    def __call__(self, k: int | tuple, x: Float[Array, " point"]) -> Float[Array, "..."]:
+        """Entry `k` (or `EVERY`), hartree, at x = sqrt(r_s)."""
+        b, c, x0 = self.b[k], self.c[k], self.x0[k]
+        q = jnp.sqrt(4.0 * c - b**2)
+        shift = b * x0 / (x0**2 + b * x0 + c)
+        log_quadratic = jnp.log1p((b + c / x) / x)
+        angle = (2.0 / q) * (b - shift * (b + 2.0 * x0)) * jnp.arctan(q / (2.0 * x + b))
+        return self.a[k] * (
+            (shift - 1.0) * log_quadratic + angle - 2.0 * shift * jnp.log1p(-x0 / x)
+        )
+
+
+def _monte_carlo() -> Fit:
+    return dataclasses.field(default_factory=Fit.quantum_monte_carlo)
+
+
+def _random_phase() -> Fit:
+    return dataclasses.field(default_factory=Fit.random_phase)
+
+
+def _per_volume(density: LocalDensity, per_particle) -> Float[Array, " point"]:
+    return density.where_filled(density.safe_total * per_particle)
+
+
+@pytree
+class VWN5:
+    """Fit V of the paper, its recommendation (libxc: lda_c_vwn; PySCF: vwn, vwn5)."""
+
+    fit: Fit = _monte_carlo()
+
+    level: ClassVar[str] = "lda"
+
+    def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
+        """Energy per electron, hartree (of a density of 1 where there is none)."""
+        x = jnp.sqrt(density.wigner_seitz_radius)
+        if density.closed_shell:
+            return self.fit(PARAMAGNETIC, x)
+        unpolarized, polarized, stiffness = self.fit(EVERY, x)
+        f, z4 = density.spin_interpolation, density.polarization**4
+        curvature = (1.0 - z4) * stiffness / STIFFNESS_SCALE
+        return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)
+
+    def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
+        """Energy per volume, hartree / bohr^3."""
+        return _per_volume(density, self.per_particle(density))
+
+
+@pytree
+class VWN3:
+    """Fit III: the stiffness of the random-phase approximation, scaled (libxc: lda_c_vwn_3)."""
+
+    fit: Fit = _monte_carlo()
+    random_phase: Fit = _random_phase()
+
+    level: ClassVar[str] = "lda"
+
+    def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
+        """Energy per electron, hartree (of a density of 1 where there is none)."""
+        x = jnp.sqrt(density.wigner_seitz_radius)
+        if density.closed_shell:
+            return self.fit(PARAMAGNETIC, x)
+        unpolarized, polarized = self.fit(TWO, x)
+        rpa_unpolarized, rpa_polarized, rpa_stiffness = self.random_phase(EVERY, x)
+        f, z4 = density.spin_interpolation, density.polarization**4
+        curvature = rpa_stiffness / ((rpa_polarized - rpa_unpolarized) * STIFFNESS_SCALE)
+        return unpolarized + f * (polarized - unpolarized) * (z4 + (1.0 - z4) * curvature)
+
+    def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
+        """Energy per volume, hartree / bohr^3."""
+        return _per_volume(density, self.per_particle(density))
+
+
+@pytree
+class VWNRPA:
+    """The random-phase approximation, in B3LYP of PySCF and Gaussian (libxc: lda_c_vwn_rpa)."""
+
+    fit: Fit = _random_phase()
+
+    level: ClassVar[str] = "lda"
+
+    def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
+        """Energy per electron, hartree (of a density of 1 where there is none)."""
+        x = jnp.sqrt(density.wigner_seitz_radius)
+        if density.closed_shell:
+            return self.fit(PARAMAGNETIC, x)
+        unpolarized, polarized = self.fit(TWO, x)
+        return unpolarized + density.spin_interpolation * (polarized - unpolarized)
+
+    def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
+        """Energy per volume, hartree / bohr^3."""
+        return _per_volume(density, self.per_particle(density))
+
+
+LABELS = {"lda_c_vwn": VWN5, "lda_c_vwn_3": VWN3, "lda_c_vwn_rpa": VWNRPA}
