@@ -1,11 +1,13 @@
-"""Hartree-Fock on the G2 set beside PySCF: convergence, energies, cycles.
+"""The G2 set beside PySCF: convergence, energies, cycles.
 
-    python benchmarks/g2.py [--basis sto-3g] [--max-atoms 100] [--out benchmarks/g2_sto-3g.md]
+    python benchmarks/g2.py [--method hf] [--basis sto-3g] [--max-atoms 100] [--grid-level 3]
+                            [--out benchmarks/g2_sto-3g.md]
 
 Every system of ASE's G2 collection (spin from its magnetic moments) is solved from the default
 guess by this engine and by PySCF (restricted for spin 0, else unrestricted), both with their
-default settings but PySCF with twice its cycles. An energy above PySCF's converged one by more
-than 1e-8 hartree fails; one below it is named: a lower solution was found.
+default settings but PySCF with twice its cycles. A method is hf or the name of a functional. An
+energy above PySCF's converged one by more than 1e-8 hartree (functionals: 1e-7) fails; one below
+it is named: a lower solution was found.
 """
 
 from __future__ import annotations
@@ -19,36 +21,44 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pyscf
+import pyscf.dft
 import pyscf.gto
 import pyscf.scf
 from ase.collections import g2
 
 import dqc_lite as dqc
 
-TOLERANCE = 1e-8
+Method = dqc.HF | dqc.KS
+
+TOLERANCE = {True: 1e-8, False: 1e-7}  # of Hartree-Fock, of functionals
 
 
-def reference(mol: dqc.Molecule, basis: str) -> pyscf.scf.hf.SCF:
+def reference(mol: dqc.Molecule, basis: str, method: Method) -> pyscf.scf.hf.SCF:
     """PySCF's converged mean field of the same molecule."""
     positions = np.asarray(mol.positions)
     built = pyscf.gto.M(
         atom=[(s, tuple(p)) for s, p in zip(mol.symbols, positions, strict=True)],
         unit="Bohr", basis=basis, spin=mol.spin, verbose=0,
     )  # fmt: skip
-    mf = pyscf.scf.RHF(built) if mol.spin == 0 else pyscf.scf.UHF(built)
+    if isinstance(method, dqc.KS):
+        mf = (pyscf.dft.RKS if mol.spin == 0 else pyscf.dft.UKS)(built, xc=method.xc.name)
+        mf.grids.level = method.grid_level
+    else:
+        mf = pyscf.scf.RHF(built) if mol.spin == 0 else pyscf.scf.UHF(built)
     mf.max_cycle = 100
     mf.kernel()
     return mf
 
 
-def compare(name: str, basis: str) -> tuple[bool, list[str]]:
+def compare(name: str, basis: str, method: Method) -> tuple[bool, list[str]]:
     """Whether the system passes, and its row of the table."""
     mol = dqc.Molecule.from_ase(g2[name], basis)
-    ours, theirs = dqc.solve(mol, throw=False), reference(mol, basis)
+    ours, theirs = dqc.solve(mol, method, throw=False), reference(mol, basis, method)
     difference = float(ours.energy) - theirs.e_tot
-    passed = bool(ours.converged) and (difference < TOLERANCE or not theirs.converged)
+    tolerance = TOLERANCE[isinstance(method, dqc.HF)]
+    passed = bool(ours.converged) and (difference < tolerance or not theirs.converged)
     remark = "" if passed else "FAILED"
-    if passed and difference < -TOLERANCE:
+    if passed and difference < -tolerance:
         remark = "lower solution"
     if not theirs.converged:
         remark += " (PySCF unconverged)"
@@ -61,17 +71,21 @@ def compare(name: str, basis: str) -> tuple[bool, list[str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--method", default="hf")
+    parser.add_argument("--grid-level", type=int, default=3)
     parser.add_argument("--basis", default="sto-3g")
     parser.add_argument("--max-atoms", type=int, default=100)
     parser.add_argument("--out")
     options = parser.parse_args()
     dqc.enable_x64()
+    hf = options.method == "hf"
+    method = dqc.HF() if hf else dqc.KS(options.method, grid_level=options.grid_level)
     names = [n for n in g2.names if len(g2[n]) <= options.max_atoms]
     header = ["system", "2S", "E / hartree", "E - PySCF", "cycles", "PySCF's", "remark"]
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     passed, cycles = 0, np.zeros(2, int)
     for name in names:
-        ok, row = compare(name, options.basis)
+        ok, row = compare(name, options.basis, method)
         passed += ok
         cycles += [int(row[4]), int(row[5])]
         lines.append("| " + " | ".join(row) + " |")
@@ -82,7 +96,7 @@ def main() -> int:
     )
     print(summary)
     if options.out:
-        title = f"# HF/{options.basis}, G2 systems of up to {options.max_atoms} atoms"
+        title = f"# {options.method.upper()}/{options.basis}, G2 systems of up to {options.max_atoms} atoms"
         stamp = datetime.date.today().isoformat()
         text = "\n".join([title, "", f"{stamp}, by `benchmarks/g2.py`. {summary}", "", *lines, ""])
         with open(options.out, "w") as file:

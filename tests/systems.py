@@ -6,6 +6,7 @@ Geometries in angstrom, ideal or near experiment; only their symmetry matters.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import ase
 import ase.build
@@ -90,3 +91,14 @@ def mean_field(mol: dqc.Molecule, basis: str, method: dqc.HF | dqc.KS):
     mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = 1e-12, 1e-9, 200
     mf.kernel()
     return mf
+
+
+def central_difference(f: Callable[[float], float], step: float = 0.01) -> tuple[float, float]:
+    """f'(0) by five points, extrapolated from two steps, and an estimate of the error."""
+
+    def slope(h: float) -> float:
+        return (f(-2 * h) - 8 * f(-h) + 8 * f(h) - f(2 * h)) / (12 * h)
+
+    coarse, fine = slope(2 * step), slope(step)
+    best = (16 * fine - coarse) / 15
+    return best, abs(best - fine)
