@@ -9,26 +9,41 @@ from typing import Any
 import jax
 
 QUICK_BELOW = 1_000_000
-"""Numbers in the arguments, below which compiling takes far longer than running."""
+"""Numbers to be worked on, below which compiling takes far longer than running."""
+
+MODERATE_BELOW = 20_000_000
+"""... below which it takes about as long."""
 
 
-def adaptive_jit(function: Callable, static_argnums: tuple[int, ...] = ()) -> Callable:
-    """`jax.jit` that optimizes less where the arguments are small.
+def adaptive_jit(
+    function: Callable,
+    static_argnums: tuple[int, ...] = (),
+    work: Callable[..., float] | None = None,
+) -> Callable:
+    """`jax.jit` that optimizes less where there is little to do.
 
-    Inside another transformation the options of the outermost `jit` hold.
+    ``work(*args)`` tells how many numbers the program works on; by default they are those of the
+    arguments. Inside another transformation the options of the outermost `jit` hold.
     """
 
     @functools.cache
-    def compiled(quick: bool) -> Callable:
-        options = {"xla_backend_optimization_level": 0} if quick else None
+    def compiled(effort: int | None) -> Callable:
+        options = None if effort is None else {"xla_backend_optimization_level": effort}
         return jax.jit(function, static_argnums=static_argnums, compiler_options=options)
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
         dynamic = [a for i, a in enumerate(args) if i not in static_argnums]
         leaves = [x for x in jax.tree.leaves(dynamic) if hasattr(x, "size")]
-        traced = any(isinstance(x, jax.core.Tracer) for x in leaves)
-        quick = not traced and sum(x.size for x in leaves) < QUICK_BELOW
-        return compiled(quick)(*args)
+        if any(isinstance(x, jax.core.Tracer) for x in leaves):
+            return compiled(None)(*args)
+        return compiled(_effort(work(*args) if work else sum(x.size for x in leaves)))(*args)
 
     return call
+
+
+def _effort(numbers: float) -> int | None:
+    """XLA's optimization level; None for its default."""
+    if numbers < QUICK_BELOW:
+        return 0
+    return 1 if numbers < MODERATE_BELOW else None

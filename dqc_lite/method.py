@@ -6,7 +6,8 @@ from typing import Literal
 
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
-from dqc_lite.errors import BasisError, BasisTooSmallError, InputError, MethodError
+from dqc_lite.errors import BasisError, BasisTooSmallError, MethodError
+from dqc_lite.grid.atomic import Grid
 from dqc_lite.interop import dispersion
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf.reference import Reference
@@ -69,7 +70,7 @@ class KS:
             leaves, the parameters, are differentiable inputs.
         restricted: as in `HF`.
         density_fit: as in `HF`; long-range exchange is fitted with its own metric.
-        grid_level: 0 (coarse) to 9, PySCF's grids.
+        grid_level: 0 (coarse) to 9, PySCF's grids, or a `dqc_lite.grid.Grid`.
         dispersion: None, "d3bj" or "d4" with the damping of the functional, or of another as in
             "d3bj:pbe".
         nonlocal_grid_level: of the grid of nonlocal correlation (VV10).
@@ -81,9 +82,9 @@ class KS:
     xc: Functional
     restricted: Restricted = static(default=None)
     density_fit: bool | str = static(default=False)
-    grid_level: int = static(default=3)
+    grid_level: int | Grid = static(default=3)
     dispersion: str | None = static(default=None)
-    nonlocal_grid_level: int = static(default=3)
+    nonlocal_grid_level: int | Grid = static(default=3)
 
     def __post_init__(self) -> None:
         if isinstance(self.xc, str):
@@ -91,9 +92,7 @@ class KS:
         _check_restricted(self.restricted)
         _check_density_fit(self.density_fit)
         for name in ("grid_level", "nonlocal_grid_level"):
-            level = getattr(self, name)
-            if isinstance(level, bool) or level not in range(10):
-                raise InputError(f"{name} = {level!r} must be a whole number from 0 to 9.")
+            Grid.of(getattr(self, name))
         if self.dispersion is not None:
             dispersion.parse(self.dispersion, self.xc.name)
 

@@ -12,9 +12,9 @@ from dqc_lite._types import Array, Float, Int
 from dqc_lite.basis import Layout
 from dqc_lite.errors import InputError
 from dqc_lite.geometry import ELEMENTS, element_of
-from dqc_lite.grid.angular import lebedev
+from dqc_lite.grid.angular import COUNTS, lebedev
 from dqc_lite.grid.becke import radii_adjustment
-from dqc_lite.grid.pruning import nwchem
+from dqc_lite.grid.pruning import PRUNINGS
 from dqc_lite.grid.radial import XI, treutler_ahlrichs
 
 PERIOD_ENDS = (2, 10, 18, 36, 54, 86, 118)
@@ -46,19 +46,64 @@ ANGULAR_DEGREE = (
 """Degree of the largest angular grid for each level and period."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """How the grid of each atom is made; hashable, a jit key.
+
+    Attributes:
+        level: PySCF's, 0 (coarse) to 9: radial points and directions of each element.
+        radial: number of radial points, in place of the level's.
+        angular: number of directions of the largest Lebedev grid, in place of the level's.
+        pruning: "nwchem", "treutler", or None for all directions at all radii.
+        element_sizes: whether the radial grid is scaled by the size of the element.
+
+    Raises:
+        InputError.
+    """
+
+    level: int = 3
+    radial: int | None = None
+    angular: int | None = None
+    pruning: str | None = "nwchem"
+    element_sizes: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.level, bool) or self.level not in range(len(RADIAL_COUNT)):
+            raise InputError(f"grid_level = {self.level!r} is no level; take 0 (coarse) to 9.")
+        if self.radial is not None and self.radial < 1:
+            raise InputError(f"radial = {self.radial} points; take at least 1.")
+        if self.angular is not None and self.angular not in COUNTS.values():
+            known = ", ".join(map(str, COUNTS.values()))
+            raise InputError(f"angular = {self.angular} is no Lebedev grid; take one of {known}.")
+        if self.pruning not in PRUNINGS:
+            known = ", ".join(map(repr, PRUNINGS))
+            raise InputError(f"pruning = {self.pruning!r} is unknown; use one of {known}.")
+
+    @classmethod
+    def of(cls, level: int | Grid) -> Grid:
+        """A level as a grid."""
+        return level if isinstance(level, Grid) else cls(level)
+
+    def points(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets (point, 3) in bohr and weights (point,) in bohr^3 of an element, 0 for none."""
+        period = int(np.searchsorted(PERIOD_ENDS, number))
+        nradial = self.radial or RADIAL_COUNT[self.level][period]
+        largest = self.angular or COUNTS[ANGULAR_DEGREE[self.level][period]]
+        radius, radial_weight = treutler_ahlrichs(nradial, number if self.element_sizes else 0)
+        counts = PRUNINGS[self.pruning](number, radius, largest)
+        shell_weight = 4.0 * np.pi * radius**2 * radial_weight
+        offsets, weights = [], []
+        for r, w, count in zip(radius, shell_weight, counts, strict=True):
+            direction, angular_weight = lebedev(int(count))
+            offsets.append(r * direction)
+            weights.append(w * angular_weight)
+        return np.concatenate(offsets), np.concatenate(weights)
+
+
 @functools.lru_cache(maxsize=64)
-def atomic_grid(number: int, level: int) -> tuple[np.ndarray, np.ndarray]:
+def atomic_grid(number: int, level: int | Grid) -> tuple[np.ndarray, np.ndarray]:
     """Offsets (point, 3) in bohr and weights (point,) in bohr^3 of an element, 0 for none."""
-    period = int(np.searchsorted(PERIOD_ENDS, number))
-    degree = ANGULAR_DEGREE[level][period]
-    radius, radial_weight = treutler_ahlrichs(RADIAL_COUNT[level][period], number)
-    shell_weight = 4.0 * np.pi * radius**2 * radial_weight
-    offsets, weights = [], []
-    for r, w, count in zip(radius, shell_weight, nwchem(number, radius, degree), strict=True):
-        direction, angular_weight = lebedev(int(count))
-        offsets.append(r * direction)
-        weights.append(w * angular_weight)
-    return np.concatenate(offsets), np.concatenate(weights)
+    return Grid.of(level).points(number)
 
 
 def neighbouring(points: np.ndarray, block: int) -> np.ndarray:
@@ -92,8 +137,8 @@ def _diagonal(points: np.ndarray) -> float:
 
 
 @functools.lru_cache(maxsize=64)
-def _ordered_grid(number: int, level: int, block: int) -> tuple[np.ndarray, np.ndarray]:
-    offsets, weights = atomic_grid(number, level)
+def _ordered_grid(number: int, grid: Grid, block: int) -> tuple[np.ndarray, np.ndarray]:
+    offsets, weights = grid.points(number)
     order = neighbouring(offsets, block)
     return offsets[order], weights[order]
 
@@ -107,12 +152,12 @@ class GridLayout:
 
     Attributes:
         elements: atomic number of each atom; a ghost has that of its element.
-        level: 0 (coarse) to 9.
+        grid: how the grid of each is made.
         block: the number of points is a multiple of it.
     """
 
     elements: tuple[int, ...]
-    level: int
+    grid: Grid
     block: int
 
     @property
@@ -144,7 +189,7 @@ class GridLayout:
         full: list[tuple] = []
         left: list[tuple] = []
         for atom, number in enumerate(self.elements):
-            offsets, weights = _ordered_grid(number, self.level, self.block)
+            offsets, weights = _ordered_grid(number, self.grid, self.block)
             cut = len(weights) // self.block * self.block
             owner = np.full(len(weights), atom, np.int32)
             full.append((offsets[:cut], weights[:cut], owner[:cut]))
@@ -159,21 +204,19 @@ class GridLayout:
 
 
 @functools.lru_cache(maxsize=64)
-def grid_layout(layout: Layout, level: int, block: int) -> GridLayout:
+def grid_layout(layout: Layout, level: int | Grid, block: int) -> GridLayout:
     """The grids of the atoms of a molecule, ghosts included.
 
     Raises:
         InputError: a level outside 0 to 9, an empty block, an element without radial grid.
     """
-    if level not in range(len(RADIAL_COUNT)):
-        raise InputError(f"grid_level = {level!r} is no level; take 0 (coarse) to 9, default 3.")
     if block < 1:
         raise InputError(f"block = {block!r} points; take at least 1.")
     elements = tuple(ELEMENTS.index(element_of(symbol)) for symbol in layout.symbols)
     heaviest = max(elements)
     if heaviest >= len(XI):
         raise InputError(f"no radial grid for {ELEMENTS[heaviest]}; they end at {ELEMENTS[-16]}.")
-    return GridLayout(elements, int(level), block)
+    return GridLayout(elements, Grid.of(level), block)
 
 
 def points(grid: GridLayout, positions: Float[Array, "atom 3"]) -> Float[Array, "point 3"]:

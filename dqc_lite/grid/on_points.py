@@ -40,7 +40,9 @@ class Variables:
         return LocalDensity(self.rho, sigma, total, zero if self.tau is None else self.tau)
 
 
-def variables(values: Float[Array, "component ao point"], density: Density, level: str) -> Variables:
+def variables(
+    values: Float[Array, "component ao point"], density: Density, level: str
+) -> Variables:
     """From the occupied orbitals psi_i on the points: rho = sum_i psi_i^2, and so on."""
     share = density.exchange_weight  # a closed shell: half of its density for either spin
     occupied = density.factor.swapaxes(-1, -2)

@@ -1,7 +1,7 @@
-"""Fewer directions near to and far from the nucleus, as in NWChem.
+"""Fewer directions where the density is smooth: near to the nucleus and far from it.
 
-The borders of the five zones are those of SG-1 (Gill, Johnson, Pople, Chem. Phys. Lett. 209, 506
-(1993)), in units of the atomic radius, with Bragg's radii instead of those of the paper.
+The borders of the five zones of NWChem are those of SG-1 (Gill, Johnson, Pople, Chem. Phys. Lett.
+209, 506 (1993)), in units of the atomic radius, with Bragg's radii instead of those of the paper.
 """
 
 from __future__ import annotations
@@ -15,9 +15,26 @@ BORDERS = ((2, (0.25, 0.5, 1.0, 4.5)), (10, (0.1667, 0.5, 0.9, 3.5)), (118, (0.1
 """Up to which element, and where the zones end."""
 
 
-def nwchem(number: int, radius: np.ndarray, degree: int) -> np.ndarray:
-    """Number of directions at each radius (bohr), of a grid of a degree (11 or more) at most."""
+def everywhere(number: int, radius: np.ndarray, count: int) -> np.ndarray:
+    """The same number of directions at each radius."""
+    return np.full(len(radius), count)
+
+
+def treutler(number: int, radius: np.ndarray, count: int) -> np.ndarray:
+    """14 and 50 directions for the inner third and up to the half of the radii.
+
+    Treutler and Ahlrichs, J. Chem. Phys. 102, 346 (1995), sec. III.
+    """
+    n = len(radius)
+    return np.where(np.arange(n) < n // 3, 14, np.where(np.arange(n) < n // 2, 50, count))
+
+
+def nwchem(number: int, radius: np.ndarray, count: int) -> np.ndarray:
+    """Number of directions at each radius (bohr), of a grid of `count` of them at most."""
+    if count < 50:
+        return everywhere(number, radius, count)
     degrees = list(COUNTS)
+    degree = next(d for d in degrees if COUNTS[d] == count)
     top = degrees.index(degree)
     if degree == 11:
         zones = (11, 13, 13, 13, 11)
@@ -26,3 +43,7 @@ def nwchem(number: int, radius: np.ndarray, degree: int) -> np.ndarray:
     borders = next(zone for last, zone in BORDERS if number <= last)
     place = np.searchsorted(borders, radius / bragg(number))
     return np.array([COUNTS[d] for d in zones])[place]
+
+
+PRUNINGS = {"nwchem": nwchem, "treutler": treutler, None: everywhere}
+"""By name."""

@@ -19,7 +19,7 @@ from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Layout, Orbitals
-from dqc_lite.grid.atomic import GridLayout, grid_layout
+from dqc_lite.grid.atomic import Grid, GridLayout, block_points, grid_layout
 from dqc_lite.grid.becke import becke_weights
 from dqc_lite.integrals.ao_values import ao_values
 
@@ -35,11 +35,11 @@ def block_size() -> int:
     return 128 if jax.default_backend() == "cpu" else 8192
 
 
-def layout_of(layout: Layout, level: int) -> GridLayout:
+def layout_of(layout: Layout, level: int | Grid) -> GridLayout:
     """The grid of a molecule in blocks.
 
     Raises:
-        InputError: a level outside 0 to 9.
+        InputError: neither a level from 0 to 9 nor a Grid.
     """
     return grid_layout(layout, level, block_size())
 
@@ -72,7 +72,7 @@ def weighted_points(
     block: Block, positions: Float[Array, "atom 3"], grid: GridLayout
 ) -> tuple[Float[Array, "point 3"], Float[Array, " point"]]:
     """Points of a block (bohr) and their molecular weights (bohr^3): both move with the atoms."""
-    points = positions[block.owner] + block.local
+    points = block_points(block.local, block.owner, positions)
     share = becke_weights(positions, points, block.owner, grid.radii_adjustment)
     return points, block.weight * share
 
@@ -97,7 +97,7 @@ class Quadrature:
 
     @classmethod
     def build(
-        cls, orbitals: Orbitals, positions: Float[Array, "atom 3"], level: int, order: int
+        cls, orbitals: Orbitals, positions: Float[Array, "atom 3"], level: int | Grid, order: int
     ) -> Quadrature:
         """Grid of a level (PySCF's, 0 to 9) for orbitals and derivatives up to `order`."""
         grid = layout_of(orbitals.layout, level)
@@ -160,7 +160,11 @@ def summed_gradient(
     return jax.lax.scan(step, start, each)[0]
 
 
-@functools.partial(adaptive_jit, static_argnums=(2, 3, 4))
+def _work(orbitals: Orbitals, positions: Array, grid: GridLayout, *_: Any) -> float:
+    return 4.0 * grid.npoint * orbitals.layout.nao
+
+
+@functools.partial(adaptive_jit, static_argnums=(2, 3, 4), work=_work)
 def _build(
     orbitals: Orbitals, positions: Array, grid: GridLayout, order: int, keep: bool
 ) -> Quadrature:

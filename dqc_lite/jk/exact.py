@@ -24,7 +24,7 @@ from dqc_lite.integrals.operators import Omega
 
 @pytree
 class Exact:
-    """Exact repulsion integrals, ``eri`` (pair, ao, ao) or (pair, pair); omega: see `dqc_lite.jk`."""
+    """Exact integrals, ``eri`` (pair, ao, ao) or (pair, pair), and omega (see `dqc_lite.jk`)."""
 
     eri: Array
     omega: Omega

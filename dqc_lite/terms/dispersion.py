@@ -27,8 +27,8 @@ STEP = 0.02
 class Dispersion:
     """E_disp(R) of the package's model, with its gradient.
 
-    Second derivatives are five-point differences of that gradient (error about 1e-9 hartree/bohr^2);
-    higher ones raise `ResponseError`.
+    Second derivatives are five-point differences of that gradient (error about 1e-9 a.u.); higher
+    ones raise `ResponseError`.
 
     Attributes:
         model: "d3bj" (two-body terms) or "d4" (with its three-body term).

@@ -19,6 +19,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.grid import quadrature
+from dqc_lite.grid.atomic import Grid
 from dqc_lite.grid.on_points import ORBITAL_ORDER, Variables, potential_matrix, variables
 from dqc_lite.grid.quadrature import Block, Quadrature
 from dqc_lite.integrals.ao_values import ao_values
@@ -33,11 +34,11 @@ class ExchangeCorrelation:
 
     Attributes:
         functional: its leaves are the parameters.
-        grid_level: PySCF's, 0 to 9.
+        grid_level: PySCF's, 0 to 9, or a `Grid`.
     """
 
     functional: Functional
-    grid_level: int = static(default=3)
+    grid_level: int | Grid = static(default=3)
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> Quadrature:
         order = ORBITAL_ORDER[self.functional.level]
@@ -64,16 +65,21 @@ def _energy(functional: Functional, at: Variables, weights: Float[Array, " point
 
 
 @functools.cache
-def _differential(level: int) -> Callable[[Any, Density], Array]:
+def _differential(level: int | Grid) -> Callable[[Any, Density], Array]:
     def gradient(moved: tuple[int, ...], moving: Any, density: Density) -> list[Array]:
         return _gradient(level, moved, strongly_typed(moving), density)
 
     return differential_of(gradient)
 
 
-@functools.partial(adaptive_jit, static_argnums=(0, 1))
+def _work(level: int | Grid, moved: tuple[int, ...], moving: Any, density: Density) -> float:
+    layout = moving[1].layout
+    return 4.0 * quadrature.layout_of(layout, level).npoint * layout.nao
+
+
+@functools.partial(adaptive_jit, static_argnums=(0, 1), work=_work)
 def _gradient(
-    grid_level: int, moved: tuple[int, ...], moving: Any, density: Density
+    grid_level: int | Grid, moved: tuple[int, ...], moving: Any, density: Density
 ) -> list[Array]:
     """Derivatives with respect to some leaves of (functional, orbitals, positions)."""
     grid = quadrature.layout_of(moving[1].layout, grid_level)

@@ -1,11 +1,8 @@
 """Kohn-Sham energies on the same grid as PySCF's, and published and peer-tested values."""
 
-import json
 import pathlib
 
-import numpy as np
 import pytest
-from ase.collections import g2
 from systems import mean_field, molecule
 
 import dqc_lite as dqc
