@@ -24,14 +24,18 @@ if TYPE_CHECKING:
         solve,
         solve_with_forces,
     )
+    from dqc_lite.xc.functional import Functional
     from dqc_lite.xc.names import functional, list_functionals
+    from dqc_lite.xc.neural import NeuralFunctional
 
 _HOME = {
     "Basis": "dqc_lite.basis",
     "DIIS": "dqc_lite.scf.diis",
+    "Functional": "dqc_lite.xc.functional",
     "HF": "dqc_lite.method",
     "KS": "dqc_lite.method",
     "Molecule": "dqc_lite.molecule",
+    "NeuralFunctional": "dqc_lite.xc.neural",
     "Solution": "dqc_lite.scf.solution",
     "check_gradients": "dqc_lite.gradcheck",
     "density_matrix": "dqc_lite.singlepoint",

@@ -78,9 +78,8 @@ class B97Correlation:
         rho, x2 = density.safe_rho, density.reduced_gradient_squared
         same = rho * self.uniform.polarized_per_particle(rho)
         opposite = self.uniform.energy_density(density) - density.summed(same)
-        return density.summed(
-            same * series(self.same, self.gamma_same, x2)
-        ) + opposite * series(self.opposite, self.gamma_opposite, x2.mean(0))
+        same = density.summed(same * series(self.same, self.gamma_same, x2))
+        return same + opposite * series(self.opposite, self.gamma_opposite, x2.mean(0))
 
 
 @pytree
@@ -177,6 +176,4 @@ FITS: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]] 
     ),
 }
 
-LABELS: dict[str, Callable[[], B97]] = {
-    label: functools.partial(B97.fit, label) for label in FITS
-}
+LABELS: dict[str, Callable[[], B97]] = {label: functools.partial(B97.fit, label) for label in FITS}

@@ -13,7 +13,6 @@ MIXTURES = {
     "gga_xc_pbe1w": "GGA_X_PBE + 0.26*LDA_C_VWN + 0.74*GGA_C_PBE",
     "gga_xc_pbelyp1w": "GGA_X_PBE + 0.26*LDA_C_VWN + 0.74*GGA_C_LYP",
     "gga_xc_xlyp": "-0.069*LDA_X + 0.722*GGA_X_B88 + 0.347*GGA_X_PW91 + GGA_C_LYP",
-    "hyb_gga_xc_apbe0": "0.25*HF + 0.75*GGA_X_APBE + GGA_C_APBE",
     "hyb_gga_xc_b1lyp": "0.25*HF + 0.75*GGA_X_B88 + GGA_C_LYP",
     "hyb_gga_xc_b1pw91": "0.25*HF + 0.75*GGA_X_B88 + GGA_C_PW91",
     "hyb_gga_xc_b3lyp": f"{B3} + 0.19*LDA_C_VWN_RPA + 0.81*GGA_C_LYP",
@@ -30,8 +29,29 @@ MIXTURES = {
     "hyb_gga_xc_bhandh": "0.5*HF + 0.5*LDA_X + GGA_C_LYP",
     "hyb_gga_xc_bhandhlyp": "0.5*HF + 0.5*GGA_X_B88 + GGA_C_LYP",
     "hyb_gga_xc_blyp35": "0.35*HF + 0.65*GGA_X_B88 + GGA_C_LYP",
+    "hyb_gga_xc_cam_qtp_00": (
+        "0.54*HF + 0.37*LR_HF(0.29) + 0.09*GGA_X_B88 + 0.37*GGA_X_ITYH"
+        " + 0.2*LDA_C_VWN + 0.8*GGA_C_LYP"
+    ),
+    "hyb_gga_xc_cam_qtp_01": (
+        "0.23*HF + 0.77*LR_HF(0.31) + 0.77*GGA_X_ITYH + 0.2*LDA_C_VWN + 0.8*GGA_C_LYP"
+    ),
+    "hyb_gga_xc_cam_qtp_02": "0.28*HF + 0.72*LR_HF(0.335) + 0.72*GGA_X_ITYH + GGA_C_LYP",
+    "hyb_gga_xc_camh_b3lyp": (
+        "0.19*HF + 0.31*LR_HF(0.33) + 0.5*GGA_X_B88 + 0.31*GGA_X_ITYH"
+        " + 0.19*LDA_C_VWN + 0.81*GGA_C_LYP"
+    ),
     "hyb_gga_xc_hflyp": "HF + GGA_C_LYP",
+    "hyb_gga_xc_hse12": (
+        "0.313*SR_HF(0.0978977840165) + GGA_X_WPBEH_UNSCREENED - 0.313*GGA_X_WPBEH + GGA_C_PBE"
+    ),
+    "hyb_gga_xc_hse12s": (
+        "0.425*SR_HF(0.2159043020472) + GGA_X_WPBEH_UNSCREENED - 0.425*GGA_X_WPBEH + GGA_C_PBE"
+    ),
     "hyb_gga_xc_kmlyp": "0.557*HF + 0.443*LDA_X + 0.552*LDA_C_VWN_RPA + 0.448*GGA_C_LYP",
+    "hyb_gga_xc_lc_blyp": "LR_HF(0.33) + GGA_X_ITYH + GGA_C_LYP",
+    "hyb_gga_xc_lc_blyp_ea": "LR_HF(0.3) + GGA_X_ITYH + GGA_C_LYP",
+    "hyb_gga_xc_lc_qtp": "LR_HF(0.475) + GGA_X_ITYH + GGA_C_LYP",
     "hyb_gga_xc_mpw1k": "0.428*HF + 0.572*GGA_X_MPW91 + GGA_C_PW91",
     "hyb_gga_xc_mpw1lyp": "0.25*HF + 0.75*GGA_X_MPW91 + GGA_C_LYP",
     "hyb_gga_xc_mpw1pbe": "0.25*HF + 0.75*GGA_X_MPW91 + GGA_C_PBE",
@@ -50,11 +70,13 @@ MIXTURES = {
     "hyb_gga_xc_pbe38": "0.375*HF + 0.625*GGA_X_PBE + GGA_C_PBE",
     "hyb_gga_xc_pbe50": "0.5*HF + 0.5*GGA_X_PBE + GGA_C_PBE",
     "hyb_gga_xc_pbe_2x": "0.56*HF + 0.44*GGA_X_PBE + GGA_C_PBE",
-    "hyb_gga_xc_pbe_mol0": "0.25*HF + 0.75*GGA_X_PBE_MOL + GGA_C_PBE_MOL",
     "hyb_gga_xc_pbe_sol0": "0.25*HF + 0.75*GGA_X_PBE_SOL + GGA_C_PBE_SOL",
     "hyb_gga_xc_pbeh": "0.25*HF + 0.75*GGA_X_PBE + GGA_C_PBE",
     "hyb_gga_xc_revb3lyp": (
         "0.2*HF + 0.13*LDA_X + 0.67*GGA_X_B88 + 0.16*LDA_C_VWN_RPA + 0.84*GGA_C_LYP"
+    ),
+    "hyb_gga_xc_tuned_cam_b3lyp": (
+        "0.0799*HF + 0.9201*LR_HF(0.15) + 0.9201*GGA_X_ITYH + 0.19*LDA_C_VWN + 0.81*GGA_C_LYP"
     ),
     "hyb_gga_xc_x3lyp": (
         "0.218*HF + 0.073*LDA_X + 0.542385*GGA_X_B88 + 0.166615*GGA_X_PW91"
@@ -106,9 +128,7 @@ NICKNAMES = {
     "MPW3PW5": "0.2*HF + 0.08*LDA_X + 0.72*GGA_X_MPW91 + 0.81*GGA_C_PW91 + 0.19*LDA_C_VWN",
     "MPW3PWG": "HYB_GGA_XC_MPW3PW",
     "MPW3LYP": "MPW3LYP5",
-    "MPW3LYP5": (
-        "0.218*HF + 0.073*LDA_X + 0.709*GGA_X_MPW91 + 0.871*GGA_C_LYP + 0.129*LDA_C_VWN"
-    ),
+    "MPW3LYP5": ("0.218*HF + 0.073*LDA_X + 0.709*GGA_X_MPW91 + 0.871*GGA_C_LYP + 0.129*LDA_C_VWN"),
     "MPW3LYPG": "HYB_GGA_XC_MPW3LYP",
     "REVB3LYP": "REVB3LYP5",
     "REVB3LYP5": "0.2*HF + 0.13*LDA_X + 0.67*GGA_X_B88 + 0.84*GGA_C_LYP + 0.16*LDA_C_VWN",
@@ -150,11 +170,9 @@ ALIASES = {
     "HFPW92": "HF,PW_MOD",
     "SPW92": "SLATER,PW_MOD",
     "SVWN": "SLATER,VWN",
-    "KT1": "KT1,VWN",
     "M06_L": "M06_L,M06_L",
     "M06L": "M06_L,M06_L",
     "SCAN0": "SCAN0,SCAN",
-    "SCAN_VV10": "MGGA_X_SCAN,MGGA_C_SCAN_VV10",
     "M05": "HYB_MGGA_X_M05,MGGA_C_M05",
     "M05_2X": "HYB_MGGA_X_M05_2X,MGGA_C_M05_2X",
     "M052X": "HYB_MGGA_X_M05_2X,MGGA_C_M05_2X",

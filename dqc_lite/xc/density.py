@@ -20,6 +20,11 @@ functional, some rho^-9 of large terms that cancel, leaves the range of double p
 WIGNER_SEITZ = (3.0 / (4.0 * math.pi)) ** (1 / 3)
 
 
+def over_spins(values: Float[Array, "spin point"]) -> Float[Array, " point"]:
+    """Sum over the channels; entry by entry, as XLA's reductions part the loops over points."""
+    return values[0] if values.shape[0] == 1 else values[0] + values[1]
+
+
 @pytree
 class LocalDensity:
     """Density variables at points, per spin.
@@ -59,12 +64,12 @@ class LocalDensity:
     @property
     def total(self) -> Float[Array, " point"]:
         """rho_a + rho_b."""
-        return self.spin_weight * self.rho.sum(0)
+        return self.spin_weight * over_spins(self.rho)
 
     @property
     def tau_total(self) -> Float[Array, " point"]:
         """tau_a + tau_b."""
-        return self.spin_weight * self.tau.sum(0)
+        return self.spin_weight * over_spins(self.tau)
 
     @property
     def occupied(self) -> Bool[Array, "spin point"]:
@@ -74,7 +79,7 @@ class LocalDensity:
     @property
     def filled(self) -> Bool[Array, " point"]:
         """Where there is density."""
-        return self.occupied.any(0)
+        return jnp.logical_or(self.occupied[0], self.occupied[-1])
 
     @property
     def safe_rho(self) -> Float[Array, "spin point"]:
@@ -132,11 +137,12 @@ class LocalDensity:
         return 4.0 * self.rho[0] * self.rho[1] / self.safe_total**2
 
     def mean_power(self, thirds: int) -> Float[Array, " point"]:
-        """((1 + zeta)^(k/3) + (1 - zeta)^(k/3)) / 2 for k = `thirds`."""
+        """((1 + zeta)^(k/3) + (1 - zeta)^(k/3)) / 2 for k = `thirds`; 1 without density."""
         if self.closed_shell:
             return jnp.ones_like(self.sigma_total)
         root = jnp.cbrt(2.0 * self.safe_rho / self.safe_total)
-        return 0.5 * jnp.where(self.occupied, lax.integer_pow(root, thirds), 0.0).sum(0)
+        powers = jnp.where(self.occupied, lax.integer_pow(root, thirds), 0.0)
+        return jnp.where(self.filled, 0.5 * over_spins(powers), 1.0)
 
     @property
     def spin_interpolation(self) -> Float[Array, " point"]:
@@ -145,7 +151,7 @@ class LocalDensity:
 
     def summed(self, per_spin: Float[Array, "spin point"]) -> Float[Array, " point"]:
         """Sum over both spins of something made for each channel, empty ones left out."""
-        return self.spin_weight * jnp.where(self.occupied, per_spin, 0.0).sum(0)
+        return self.spin_weight * over_spins(jnp.where(self.occupied, per_spin, 0.0))
 
     def where_filled(self, values: Float[Array, " point"]) -> Float[Array, " point"]:
         """`values`, 0 where there is no density."""

@@ -8,11 +8,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
-
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
-from dqc_lite.xc.attenuation import attenuation, fermi_wave_vector
+from dqc_lite.xc.attenuation import attenuated, fermi_wave_vector
 from dqc_lite.xc.b88 import B88Exchange
 from dqc_lite.xc.density import LocalDensity
 from dqc_lite.xc.slater import enhanced
@@ -36,8 +34,8 @@ class ITYHExchange:
     ) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3; omega in 1 / bohr, not negative."""
         factor = self.full_range.factor(density.reduced_gradient_squared)
-        a = 0.5 * omega * jnp.sqrt(factor) / fermi_wave_vector(density.safe_rho)
-        return enhanced(density, factor * attenuation(a))
+        a = 0.5 * omega / fermi_wave_vector(density.safe_rho)
+        return enhanced(density, attenuated(factor, a))
 
 
 LABELS = {"gga_x_ityh": ITYHExchange}

@@ -44,9 +44,8 @@ class LYPCorrelation:
 
         total, plain, own, other = self._gradients(density, n, r)
         gradients = (2.0 / 3.0) * (total - plain) + 0.25 * other
-        gradients += opposite / 72.0 * (
-            (7.0 * delta - 47.0) * total + (45.0 - delta) * plain + (delta - 11.0) * own
-        )
+        shared = (7.0 * delta - 47.0) * total + (45.0 - delta) * plain + (delta - 11.0) * own
+        gradients += opposite * shared / 72.0
         kinetic = THOMAS_FERMI * opposite * density.mean_power(8)
         return density.where_filled(
             self.a * n * (omega * (gradients - kinetic) - opposite * screening)

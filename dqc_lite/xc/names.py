@@ -101,7 +101,7 @@ def read(text: str) -> Functional:
     return sum(made[1:], made[0])
 
 
-_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?"
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:E[+-]?[0-9]{1,2})?"
 _TERM = re.compile(
     rf"(?P<sign>\+?-?)(?:(?P<before>{_NUMBER})\*)?(?P<name>[A-Z][A-Z0-9_]*)"
     rf"(?:\((?P<arguments>[^()]*)\))?(?:\*(?P<after>{_NUMBER}))?(?=[+-]|$)"
@@ -126,11 +126,7 @@ def _terms(part: str, text: str) -> Iterator[tuple[float, str, str | None]]:
     at = 0
     while at < len(part):
         match = _TERM.match(part, at)
-        if (
-            match is None
-            or (at > 0 and not match["sign"])
-            or (match["before"] and match["after"])
-        ):
+        if match is None or (at > 0 and not match["sign"]) or (match["before"] and match["after"]):
             raise FunctionalError(
                 f"functional = {text!r} cannot be read at {part[at:].lower()!r}; terms look like "
                 "0.75*pbe and are separated by + or -."

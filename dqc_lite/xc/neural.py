@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -95,8 +95,6 @@ class NeuralFunctional:
     spin_scaling: bool = static(default=True)
     lieb_oxford: float | None = static(default=LIEB_OXFORD)
 
-    note: ClassVar[str] = "neural"
-
     def __post_init__(self) -> None:
         if self.level not in _INHOMOGENEITY:
             raise FunctionalError(f"level = {self.level!r} is not understood; use 'gga' or 'mgga'.")
@@ -109,6 +107,11 @@ class NeuralFunctional:
             if callable(module) and not isinstance(module, Network):
                 _check_shapes(name, module, *_sizes(self.level, kind))
                 object.__setattr__(self, name, Network.of(module))
+
+    @property
+    def note(self) -> str:
+        """For printing."""
+        return f"networks of {sum(leaf.size for leaf in jax.tree.leaves(self))} parameters"
 
     @property
     def _exchange_kind(self) -> Kind:

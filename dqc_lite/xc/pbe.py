@@ -75,27 +75,30 @@ class RPBEExchange:
         return enhanced(density, self.factor(S_SQUARED * density.reduced_gradient_squared))
 
 
-def reduced_gradient(
-    density: LocalDensity, phi: Float[Array, " point"]
-) -> Float[Array, " point"]:
+def reduced_gradient(density: LocalDensity, phi: Float[Array, " point"]) -> Float[Array, " point"]:
     """t^2 = |grad rho|^2 / (2 phi k_s rho)^2, with k_s the Thomas-Fermi screening wave number."""
     rho = density.safe_total
     screening = 16.0 * (3.0 / math.pi) ** (1 / 3) * jnp.cbrt(rho)
     return density.safe_sigma_total / (screening * (phi * rho) ** 2)
 
 
-def gradient_correction(
+def gradient_corrected(
     t2: Float[Array, " point"],
     uniform: Float[Array, " point"],
     phi3: Float[Array, " point"],
     beta: Float[Array, " point"] | float,
-    gamma: float,
+    gamma: Float[Array, ""] | float,
 ) -> Float[Array, " point"]:
-    """H of equation 7, hartree: `uniform` is the energy per electron without gradient."""
-    ratio = beta / gamma
-    at2 = ratio * t2 / jnp.expm1(-uniform / (gamma * phi3))
-    series = (1.0 + at2) / (1.0 + at2 * (1.0 + at2))
-    return gamma * phi3 * jnp.log1p(ratio * t2 * series)
+    """Energy per electron, hartree: e_c of the uniform gas (`uniform`) plus H of equation 7.
+
+    With E = exp(-e_c / (gamma phi^3)) - 1 and u = A t^2 = beta t^2 / (gamma E), the argument of the
+    logarithm in H is 1 + E - E / (1 + u + u^2), and e_c = -gamma phi^3 log(1 + E). The sum is one
+    logarithm, in which nothing cancels where a large gradient leaves little of e_c.
+    """
+    scale = gamma * phi3
+    m = jnp.expm1(uniform / scale)  # -E / (1 + E)
+    u = -(beta / gamma) * t2 * (1.0 + m) / m
+    return scale * jnp.log1p(m / (1.0 + u + u * u))
 
 
 @pytree
@@ -123,7 +126,7 @@ class PBECorrelation:
         uniform = self.uniform.per_particle(density)
         phi = density.mean_power(2)
         t2 = reduced_gradient(density, phi)
-        return uniform + gradient_correction(t2, uniform, phi**3, self.beta, self.gamma)
+        return gradient_corrected(t2, uniform, phi**3, self.beta, self.gamma)
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""

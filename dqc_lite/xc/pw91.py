@@ -16,7 +16,7 @@ from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import safe
 from dqc_lite.xc.density import LocalDensity
-from dqc_lite.xc.pbe import gradient_correction, reduced_gradient
+from dqc_lite.xc.pbe import gradient_corrected, reduced_gradient
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.slater import S_SQUARED, UNIFORM_EXCHANGE, enhanced
 
@@ -118,9 +118,9 @@ class PW91Correlation:
         rs, phi = density.wigner_seitz_radius, density.mean_power(2)
         t2 = reduced_gradient(density, phi)
         beta = NU * self.c0
-        strong = gradient_correction(t2, uniform, phi**3, beta, beta**2 / (2.0 * self.alpha))
+        strong = gradient_corrected(t2, uniform, phi**3, beta, beta**2 / (2.0 * self.alpha))
         weak = self._weak_gradients(rs, t2, phi)
-        return density.where_filled(density.safe_total * (uniform + strong + weak))
+        return density.where_filled(density.safe_total * (strong + weak))
 
 
 LABELS = {

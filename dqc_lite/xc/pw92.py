@@ -16,8 +16,6 @@ from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity
 
 PARAMAGNETIC, FERROMAGNETIC = 0, 1
-EVERY = (slice(None), None)
-"""Index of parameters: all entries, as a column before the points."""
 
 
 def _leaf(*values: float) -> Float[Array, "3"]:
@@ -54,8 +52,8 @@ class PW92:
             stiffness_scale=1.709920934161365617563962776245,
         )
 
-    def _g(self, k: int | tuple, rs: Float[Array, "..."]) -> Float[Array, "..."]:
-        """G of equation 10, hartree, for entry `k` of the parameters (or `EVERY`)."""
+    def _g(self, k: int, rs: Float[Array, "..."]) -> Float[Array, "..."]:
+        """G of equation 10, hartree, for entry `k` of the parameters."""
         x = jnp.sqrt(rs)
         series = self.beta3[k] + self.beta4[k] * x
         series = x * (self.beta1[k] + x * (self.beta2[k] + x * series))
@@ -71,7 +69,7 @@ class PW92:
         rs = density.wigner_seitz_radius
         if density.closed_shell:
             return self._g(PARAMAGNETIC, rs)
-        unpolarized, polarized, stiffness = self._g(EVERY, rs)
+        unpolarized, polarized, stiffness = (self._g(k, rs) for k in range(3))
         f, z4 = density.spin_interpolation, density.polarization**4
         curvature = (z4 - 1.0) * stiffness / self.stiffness_scale
         return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)

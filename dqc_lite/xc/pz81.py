@@ -16,8 +16,6 @@ from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import LocalDensity
 
 PARAMAGNETIC = 0
-EVERY = (slice(None), None)
-"""Index of parameters: both entries, as a column before the points."""
 
 
 def _leaf(*values: float) -> Float[Array, "2"]:
@@ -53,8 +51,8 @@ class PZ81:
             d=np.array([-0.0116320663789130, -0.00480126353790614]),
         )
 
-    def _fit(self, k: int | tuple, rs: Float[Array, " point"]) -> Float[Array, "..."]:
-        """Energy per electron, hartree, for entry `k` of the parameters (or `EVERY`)."""
+    def _fit(self, k: int, rs: Float[Array, " point"]) -> Float[Array, "..."]:
+        """Energy per electron, hartree, for entry `k` of the parameters."""
         log = jnp.log(rs)
         dense = self.a[k] * log + self.b[k] + rs * (self.c[k] * log + self.d[k])
         dilute = self.gamma[k] / (1.0 + self.beta1[k] * jnp.sqrt(rs) + self.beta2[k] * rs)
@@ -65,7 +63,7 @@ class PZ81:
         rs = density.wigner_seitz_radius
         if density.closed_shell:
             return self._fit(PARAMAGNETIC, rs)
-        unpolarized, polarized = self._fit(EVERY, rs)
+        unpolarized, polarized = (self._fit(k, rs) for k in range(2))
         return unpolarized + density.spin_interpolation * (polarized - unpolarized)
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:

@@ -25,13 +25,17 @@ def x_arcsinh_x(y: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(small, near * series, x * jnp.arcsinh(x))
 
 
+TINY = 1e-40
+"""Arguments up to this count as zero; three derivatives of y^(1/2) stay finite above it."""
+
+
 def power(y: Float[Array, "..."], exponent: float) -> Float[Array, "..."]:
     """y^exponent for y >= 0; at y = 0 it and its derivatives are zero, also those that diverge."""
-    positive = y > 0
+    positive = y > TINY
     return jnp.where(positive, jnp.where(positive, y, 1.0) ** exponent, 0.0)
 
 
 def sqrt(y: Float[Array, "..."]) -> Float[Array, "..."]:
     """sqrt(y) for y >= 0; at y = 0 its derivatives, which diverge, are zero."""
-    positive = y > 0
+    positive = y > TINY
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, y, 1.0)), 0.0)

@@ -254,21 +254,25 @@ class SCANCorrelation:
     def _one_orbital(self, p, gas: _Gas) -> Float[Array, " point"]:
         """Energy per electron at alpha = 0."""
         u, _, factor = self._one_orbital_gas(gas)
-        gradient = jnp.log1p(jnp.expm1(u) * _fourth_root_fall(4.0 * self.chi * p))
-        return self.b1 * (gradient - u) * factor
+        fall = _fourth_root_fall(4.0 * self.chi * p)
+        return self.b1 * jnp.log1p(jnp.expm1(-u) * fall) * factor
 
     def _slowly_varying(self, p, gas: _Gas) -> Float[Array, " point"]:
         """Energy per electron at alpha = 1."""
         return self._with_gradient(p, self.uniform.per_particle(gas.density), 0.0, gas)
 
     def _with_gradient(self, p, uniform, correction, gas: _Gas) -> Float[Array, " point"]:
-        """PBE's form with 1 - (1 + 4 y)^(-1/4), y = (beta t^2 / gamma - correction) / w."""
+        """PBE's form with (1 + 4 y)^(-1/4), y = (beta t^2 / gamma - correction) / w.
+
+        With w = exp(-uniform / scale) - 1, uniform + scale log(1 + w (1 - (1 + 4 y)^(-1/4))) is
+        one logarithm, as in `dqc_lite.xc.pbe.gradient_corrected`.
+        """
         beta = hu_langreth(gas.rs, self.beta, self.beta_numerator, self.beta_denominator)
         t2 = _T_SQUARED * p / (gas.rs * gas.mean2 * gas.mean2)
         scale = self.gamma * gas.mean2 * gas.mean2 * gas.mean2
-        w = jnp.expm1(-uniform / scale)
-        y = (beta / self.gamma * t2 - correction) / w
-        return uniform + scale * jnp.log1p(w * _fourth_root_fall(4.0 * y))
+        m = jnp.expm1(uniform / scale)  # -w / (1 + w)
+        y = (correction - beta / self.gamma * t2) * (1.0 + m) / m
+        return scale * jnp.log1p(m * _fourth_root_fall(4.0 * y))
 
 
 _T_SQUARED = math.pi / 4.0 * (9.0 * math.pi / 4.0) ** (1 / 3)
@@ -307,8 +311,8 @@ class _AtRadius(NamedTuple):
 
 
 def _fourth_root_fall(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """1 - (1 + x)^(-1/4)."""
-    return 1.0 - lax.rsqrt(jnp.sqrt(1.0 + x))
+    """(1 + x)^(-1/4)."""
+    return lax.rsqrt(jnp.sqrt(1.0 + x))
 
 
 @pytree

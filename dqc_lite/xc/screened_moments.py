@@ -23,15 +23,14 @@ from scipy.special import roots_genlaguerre
 from dqc_lite._types import Array, Float
 
 ORDER = 8
-SMALL = 4.0
-"""Below this argument the moments come from recursion, above from quadrature."""
+SMALL = 3.0
+"""Where `near` gives way to `far`."""
 
 _TERMS = 31
 _SERIES = tuple(
-    h / math.factorial(n)
-    for n, h in enumerate(np.cumsum(1.0 / np.arange(1, _TERMS + 1)), start=1)
+    h / math.factorial(n) for n, h in enumerate(np.cumsum(1.0 / np.arange(1, _TERMS + 1)), start=1)
 )
-_NODES = 40  # from x = 4 on: full double precision to the third derivative
+_NODES = 52  # from x = 3 on: full double precision to the third derivative
 
 
 @jax.custom_jvp
@@ -69,20 +68,43 @@ def _near_jvp(primals, tangents):
 
 def far(x: Float[Array, "..."]) -> Float[Array, "moment ..."]:
     """[e^x E_1(x), M_1, ..., M_8] for x >= `SMALL`."""
-    odd, even = (
-        jnp.tensordot(weights, x / (x + nodes.reshape(-1, *(1,) * x.ndim)), 1)
-        for nodes, weights in _quadrature()
-    )
-    moments = jnp.stack([odd, even], axis=1).reshape(ORDER, *x.shape)
+    moments = _quadrature(0, x)
     return jnp.concatenate([(moments[1] / x)[None], moments])
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _quadrature(order: int, x: Float[Array, "..."]) -> Float[Array, "moment ..."]:
+    """The derivative of this order of [M_1, ..., M_8]: of x / (x + t), t the nodes.
+
+    So that reverse mode keeps a number for each moment, not for each node.
+    """
+    parities = []
+    for nodes, weights in _rules():
+        t = nodes.reshape(-1, *(1,) * x.ndim)
+        inverse = 1.0 / (x + t)
+        if order == 0:
+            values = x * inverse
+        else:
+            sign = -((-1.0) ** order)
+            values = sign * math.factorial(order) * t * inverse ** (order + 1)
+        parities.append(jnp.tensordot(weights, values, 1))
+    return jnp.stack(parities, axis=1).reshape(ORDER, *x.shape)
+
+
+@_quadrature.defjvp
+def _quadrature_jvp(order, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return _quadrature(order, x), _quadrature(order + 1, x) * dx
+
+
 @functools.cache
-def _quadrature():
+def _rules():
     """Gauss-Laguerre (nodes, weights of each moment) for odd and for even k."""
     rules = []
     for first in (1, 2):
         nodes, weights = roots_genlaguerre(_NODES, 0.5 * first - 1.0)
-        powers = [weights * nodes**n for n in range(ORDER // 2)]
-        rules.append((nodes, np.stack([w / w.sum() for w in powers])))
+        moments = np.stack([weights * nodes**n for n in range(ORDER // 2)])
+        moments /= moments.sum(1, keepdims=True)
+        counts = moments.max(0) > 1e-19
+        rules.append((nodes[counts], moments[:, counts]))
     return rules

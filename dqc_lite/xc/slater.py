@@ -27,9 +27,7 @@ def uniform_exchange(rho: Float[Array, "..."]) -> Float[Array, "..."]:
     return UNIFORM_EXCHANGE * rho * jnp.cbrt(rho)
 
 
-def enhanced(
-    density: LocalDensity, factor: Float[Array, "spin point"]
-) -> Float[Array, " point"]:
+def enhanced(density: LocalDensity, factor: Float[Array, "spin point"]) -> Float[Array, " point"]:
     """Exchange energy per volume, hartree / bohr^3, with an enhancement factor for each spin."""
     return density.summed(uniform_exchange(density.safe_rho) * factor)
 

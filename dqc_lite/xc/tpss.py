@@ -19,7 +19,7 @@ from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
 from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity
-from dqc_lite.xc.pbe import BETA, GAMMA, gradient_correction, reduced_gradient
+from dqc_lite.xc.pbe import BETA, GAMMA, gradient_corrected, reduced_gradient
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.slater import enhanced
 
@@ -102,32 +102,19 @@ class TPSSCorrelation:
     """PBE's correlation, free of self-correlation (libxc: mgga_c_tpss).
 
     Attributes:
-        beta, beta_numerator, beta_denominator: of `hu_langreth`; PBE's constant in TPSS.
-        gamma: of PBE.
+        beta, gamma: of PBE.
         d: of equation 11.
         c: (4,), the coefficients of 1, zeta^2, zeta^4, zeta^6 in equation 13.
         uniform: correlation of the uniform gas.
     """
 
     beta: Scalar = BETA
-    beta_numerator: Scalar = 0.0
-    beta_denominator: Scalar = 0.0
     gamma: Scalar = GAMMA
     d: Scalar = 2.8
     c: Float[Array, "4"] = _leaf(0.53, 0.87, 0.50, 2.26)
     uniform: PW92 = dataclasses.field(default_factory=PW92.modified)
 
     level: ClassVar[str] = "mgga"
-
-    @classmethod
-    def revised(cls) -> TPSSCorrelation:
-        """revTPSS (libxc: mgga_c_revtpss)."""
-        return cls(
-            beta=0.066724550603149220,
-            beta_numerator=0.1,
-            beta_denominator=0.1778,
-            c=np.array([0.59, 0.9269, 0.6225, 2.154]),
-        )
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
@@ -155,8 +142,12 @@ class TPSSCorrelation:
         uniform = _after(
             self.uniform.per_particle(density), self.uniform.polarized_per_particle(rho)
         )
-        beta = hu_langreth(rs, self.beta, self.beta_numerator, self.beta_denominator)
-        return uniform + gradient_correction(t2, uniform, phi3, beta, self.gamma)
+        return gradient_corrected(t2, uniform, phi3, self._gradient_coefficient(rs), self.gamma)
+
+    def _gradient_coefficient(
+        self, rs: Float[Array, "parts point"]
+    ) -> Float[Array, "..."] | Scalar:
+        return self.beta
 
     def _weight(self, density: LocalDensity) -> Float[Array, " point"] | Scalar:
         """C(zeta, xi) of equations 13 and 14."""
@@ -176,9 +167,26 @@ class TPSSCorrelation:
         return weight / jnp.where(both, 1.0 + ratio, 1.0) ** 4
 
 
+@pytree
+class RevTPSSCorrelation(TPSSCorrelation):
+    """revTPSS correlation (libxc: mgga_c_revtpss).
+
+    Attributes:
+        beta, beta_numerator, beta_denominator: of `hu_langreth`.
+    """
+
+    beta: Scalar = 0.066724550603149220
+    beta_numerator: Scalar = 0.1
+    beta_denominator: Scalar = 0.1778
+    c: Float[Array, "4"] = _leaf(0.59, 0.9269, 0.6225, 2.154)
+
+    def _gradient_coefficient(self, rs: Float[Array, "parts point"]) -> Float[Array, "parts point"]:
+        return hu_langreth(rs, self.beta, self.beta_numerator, self.beta_denominator)
+
+
 LABELS = {
     "mgga_x_tpss": TPSSExchange,
     "mgga_x_revtpss": TPSSExchange.revised,
     "mgga_c_tpss": TPSSCorrelation,
-    "mgga_c_revtpss": TPSSCorrelation.revised,
+    "mgga_c_revtpss": RevTPSSCorrelation,
 }

@@ -18,9 +18,6 @@ from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import LocalDensity
 
 PARAMAGNETIC = 0
-EVERY = (slice(None), None)
-TWO = (slice(2), None)
-"""Indices of parameters: all entries, or without the spin stiffness, in a column."""
 STIFFNESS_SCALE = 4.0 / (9.0 * (2.0 ** (1 / 3) - 1.0))
 """f''(0) of the spin interpolation."""
 
@@ -58,8 +55,8 @@ class Fit:
             x0=np.array([-0.409286, -0.743294, -0.228344]),
         )
 
-    def __call__(self, k: int | tuple, x: Float[Array, " point"]) -> Float[Array, "..."]:
-        """Entry `k` (or `EVERY`), hartree, at x = sqrt(r_s)."""
+    def __call__(self, k: int, x: Float[Array, " point"]) -> Float[Array, "..."]:
+        """Entry `k`, hartree, at x = sqrt(r_s)."""
         b, c, x0 = self.b[k], self.c[k], self.x0[k]
         q = jnp.sqrt(4.0 * c - b**2)
         shift = b * x0 / (x0**2 + b * x0 + c)
@@ -95,7 +92,7 @@ class VWN5:
         x = jnp.sqrt(density.wigner_seitz_radius)
         if density.closed_shell:
             return self.fit(PARAMAGNETIC, x)
-        unpolarized, polarized, stiffness = self.fit(EVERY, x)
+        unpolarized, polarized, stiffness = (self.fit(k, x) for k in range(3))
         f, z4 = density.spin_interpolation, density.polarization**4
         curvature = (1.0 - z4) * stiffness / STIFFNESS_SCALE
         return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)
@@ -119,8 +116,8 @@ class VWN3:
         x = jnp.sqrt(density.wigner_seitz_radius)
         if density.closed_shell:
             return self.fit(PARAMAGNETIC, x)
-        unpolarized, polarized = self.fit(TWO, x)
-        rpa_unpolarized, rpa_polarized, rpa_stiffness = self.random_phase(EVERY, x)
+        unpolarized, polarized = (self.fit(k, x) for k in range(2))
+        rpa_unpolarized, rpa_polarized, rpa_stiffness = (self.random_phase(k, x) for k in range(3))
         f, z4 = density.spin_interpolation, density.polarization**4
         curvature = rpa_stiffness / ((rpa_polarized - rpa_unpolarized) * STIFFNESS_SCALE)
         return unpolarized + f * (polarized - unpolarized) * (z4 + (1.0 - z4) * curvature)
@@ -143,7 +140,7 @@ class VWNRPA:
         x = jnp.sqrt(density.wigner_seitz_radius)
         if density.closed_shell:
             return self.fit(PARAMAGNETIC, x)
-        unpolarized, polarized = self.fit(TWO, x)
+        unpolarized, polarized = (self.fit(k, x) for k in range(2))
         return unpolarized + density.spin_interpolation * (polarized - unpolarized)
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:

@@ -121,9 +121,9 @@ class Libxc:
         self.fields = _FIELDS[self.family]
         flags = lib.xc_func_info_get_flags(info)
         self.order = max(k for k in range(4) if flags & (_HAS_DERIVATIVE << k))
-        lib.xc_func_set_dens_threshold(self._handle, 1e-40)
-        lib.xc_func_set_sigma_threshold(self._handle, 1e-80)
-        lib.xc_func_set_tau_threshold(self._handle, 1e-60)
+        lib.xc_func_set_dens_threshold(self._handle, 1e-25)
+        lib.xc_func_set_sigma_threshold(self._handle, 1e-50)
+        lib.xc_func_set_tau_threshold(self._handle, 1e-45)
         if omega is not None:
             lib.xc_func_set_ext_params_name(self._handle, b"_omega", omega)
 

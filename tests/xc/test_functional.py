@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from xc import libxc_oracle
 
 from dqc_lite._pytree import pytree
 from dqc_lite.errors import FunctionalError
@@ -17,7 +18,6 @@ from dqc_lite.xc.functional import (
     long_range_exchange,
     of_component,
 )
-from xc import libxc_oracle
 
 
 @pytree
