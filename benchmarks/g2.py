@@ -96,7 +96,8 @@ def main() -> int:
     )
     print(summary)
     if options.out:
-        title = f"# {options.method.upper()}/{options.basis}, G2 systems of up to {options.max_atoms} atoms"
+        title = f"# {options.method.upper()}/{options.basis}, G2 systems of up to "
+        title += f"{options.max_atoms} atoms"
         stamp = datetime.date.today().isoformat()
         text = "\n".join([title, "", f"{stamp}, by `benchmarks/g2.py`. {summary}", "", *lines, ""])
         with open(options.out, "w") as file:

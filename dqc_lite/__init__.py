@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from dqc_lite.gradcheck import check_gradients
     from dqc_lite.method import HF, KS
     from dqc_lite.molecule import Molecule, enable_x64
+    from dqc_lite.scf.auto import Auto
     from dqc_lite.scf.diis import DIIS
+    from dqc_lite.scf.second_order import SecondOrder
     from dqc_lite.scf.solution import Solution
     from dqc_lite.singlepoint import (
         density_matrix,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from dqc_lite.xc.neural import NeuralFunctional
 
 _HOME = {
+    "Auto": "dqc_lite.scf.auto",
     "Basis": "dqc_lite.basis",
     "DIIS": "dqc_lite.scf.diis",
     "Functional": "dqc_lite.xc.functional",
@@ -36,6 +39,7 @@ _HOME = {
     "KS": "dqc_lite.method",
     "Molecule": "dqc_lite.molecule",
     "NeuralFunctional": "dqc_lite.xc.neural",
+    "SecondOrder": "dqc_lite.scf.second_order",
     "Solution": "dqc_lite.scf.solution",
     "check_gradients": "dqc_lite.gradcheck",
     "density_matrix": "dqc_lite.singlepoint",

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 
@@ -160,7 +161,7 @@ def _radial_moment(n: Any, a: Array) -> Array:
     return 0.5 * jnp.exp(gammaln(half) - half * jnp.log(a))
 
 
-@jax.jit
+@adaptive_jit
 def normalized_coefficients(basis: Basis) -> Float[Array, " coefficient"]:
     """Coefficients of ``r^l exp(-a r^2)``, primitives and contraction normalized (libcint's)."""
     table = basis.layout.contraction_table

@@ -1,9 +1,9 @@
-"""Energies and their derivatives: `solve`, `energy`, `forces`.
+"""Converged quantities and their derivatives: `solve`, `energy`, `forces`, `density_matrix`.
 
 At self-consistency the energy is stationary with respect to the orbitals, so that its first
 derivatives are those at fixed density matrix P and energy-weighted density matrix W,
 ``dE/dx = dE(x, P)/dx - tr(W dS/dx)``: they cost no response (coupled-perturbed) solve
-(Pulay, Mol. Phys. 17, 197 (1969)).
+(Pulay, Mol. Phys. 17, 197 (1969)). All others need the response of P: `dqc_lite.implicit`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ import numpy as np
 
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
-from dqc_lite.basis import Orbitals
 from dqc_lite.errors import (
     BasisTooSmallError,
     InputError,
     NonFiniteError,
-    ResponseError,
     SCFNotConvergedError,
 )
-from dqc_lite.integrals import differentials, operators
-from dqc_lite.integrals.callback import is_zero
-from dqc_lite.method import HF
+from dqc_lite.implicit import (
+    Converged,
+    relaxed_density,
+    relaxed_energy,
+    tangent_along,
+    without_derivative,
+)
+from dqc_lite.integrals import operators
+from dqc_lite.method import HF, Method
 from dqc_lite.molecule import Molecule, require_x64
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.diis import DIIS
-from dqc_lite.scf.loop import SCFState, scf
-from dqc_lite.scf.reference import Reference
+from dqc_lite.scf.loop import SCFState, Solver, scf
 from dqc_lite.scf.solution import Certificate, Solution
 
 
@@ -43,14 +46,21 @@ class Problem:
     """All that determines a solution; its leaves are the differentiable inputs."""
 
     mol: Molecule
-    method: HF
+    method: Method
     electric_field: Float[Array, " 3"] | None
-    solver: DIIS = static()
+    solver: Solver = static()
     guess: str = static()
+    throw: bool = static()
 
     @classmethod
     def build(
-        cls, mol: Molecule, method: HF, solver: DIIS, guess: str, electric_field: Any
+        cls,
+        mol: Molecule,
+        method: Method | None,
+        solver: Solver | None,
+        guess: str,
+        electric_field: Any,
+        throw: bool,
     ) -> Problem:
         require_x64()
         guesses.check(guess)
@@ -60,7 +70,7 @@ class Problem:
                 raise InputError(
                     f"electric_field has shape {electric_field.shape}; give 3 components (a.u.)."
                 )
-        return cls(mol, method, electric_field, solver, guess)
+        return cls(mol, method or HF(), electric_field, solver or DIIS(), guess, throw)
 
     def hamiltonian(self):
         return self.method.hamiltonian(self.mol, self.electric_field)
@@ -85,9 +95,9 @@ def _status(state: SCFState) -> Status:
     )  # fmt: skip
 
 
-@jax.custom_jvp
-def _self_consistent(problem: Problem) -> tuple[Orbitals, Any, SCFState]:
-    """Basis functions, integrals and the converged state: everything that the SCF makes."""
+def _self_consistent(problem: Problem) -> tuple[Any, Array, SCFState]:
+    """Integrals, overlap and the converged state: everything that the SCF makes, as constants."""
+    problem = jax.lax.stop_gradient(problem)
     mol, reference = problem.mol, problem.method.reference(problem.mol)
     orbitals = mol.orbitals()
     hamiltonian = problem.hamiltonian()
@@ -96,15 +106,20 @@ def _self_consistent(problem: Problem) -> tuple[Orbitals, Any, SCFState]:
     factor = jnp.zeros((mol.nao, 1)) if core else guesses.minao(mol, orbitals)
     overlap = operators.overlap(orbitals)
     state = scf(hamiltonian, integrals, overlap, factor, problem.solver, reference, core)
-    return orbitals, integrals, state
+    return integrals, overlap, state
 
 
-@_self_consistent.defjvp
-def _self_consistent_jvp(primals: tuple, tangents: tuple) -> Any:
-    raise ResponseError(
-        "this derivative needs the response of the density, which is not available yet: first "
-        "derivatives of dqc_lite.energy are."
-    )
+def _converged(problem: Problem) -> tuple[Converged, SCFState]:
+    """The solution as derivative rules use it."""
+    integrals, overlap, state = _self_consistent(problem)
+    reference = problem.method.reference(problem.mol)
+    converged = Converged(
+        integrals=integrals, overlap=overlap, energy=state.energy, density=state.density,
+        weighted=reference.energy_weighted(state.fock, state.density),
+        mo_energy=state.mo_energy, mo_coeff=state.mo_coeff, kept=state.kept, poison=state.poison,
+        reference=reference, throw=problem.throw,
+    )  # fmt: skip
+    return converged, state
 
 
 @jax.custom_jvp
@@ -115,45 +130,16 @@ def _energy(problem: Problem) -> tuple[Array, Status]:
 
 def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
     (problem,), (moves,) = primals, tangents
-    orbitals, integrals, state = _self_consistent(problem)
-    leaves, treedef = jax.tree.flatten(problem)
-    along = jax.tree.leaves(moves)
-    moved = [i for i, t in enumerate(along) if not is_zero(t)]
-
-    def differential(*values: Array) -> Array:
-        merged = list(leaves)
-        for i, value in zip(moved, values, strict=True):
-            merged[i] = value
-        changed = jax.tree.unflatten(treedef, merged)
-        pairs = zip(*map(jax.tree.leaves, (changed.mol.basis, problem.mol.basis)), strict=True)
-        same_basis = all(a is b for a, b in pairs)
-        here = _moved(orbitals, changed.mol) if same_basis else changed.mol.orbitals()
-        return _stationary_differential(changed, here, integrals, state)
-
-    at, to = [leaves[i] for i in moved], [along[i] for i in moved]
-    tangent = jax.jvp(differential, at, to)[1]
-    # a factor poisons value, tangent and cotangent; a `where` would transpose to a silent zero
-    tangent = tangent * state.poison
+    converged, state = _converged(problem)
+    tangent = tangent_along(lambda p: relaxed_energy(p, converged), problem, moves)
     status = _status(state)
-    return (state.energy, status), (tangent, jax.tree.map(_no_tangent, status))
+    return (
+        (relaxed_energy(problem, converged), status),
+        (tangent, jax.tree.map(_no_tangent, status)),
+    )
 
 
 _energy.defjvp(_energy_jvp, symbolic_zeros=True)
-
-
-def _moved(orbitals: Orbitals, mol: Molecule) -> Orbitals:
-    """The same functions on the positions of `mol`, not normalized again."""
-    return dataclasses.replace(orbitals, centers=mol.positions)
-
-
-def _stationary_differential(
-    problem: Problem, orbitals: Orbitals, integrals: Any, state: SCFState
-) -> Array:
-    """Zero, with the derivative of the energy at fixed P and W."""
-    mol, reference = problem.mol, problem.method.reference(problem.mol)
-    weighted = reference.energy_weighted(state.fock, state.density)
-    explicit = problem.hamiltonian().differential(mol, orbitals, integrals, state.density)
-    return explicit - differentials.overlap(orbitals, weighted)
 
 
 def _no_tangent(x: Array) -> Any:
@@ -163,9 +149,9 @@ def _no_tangent(x: Array) -> Any:
 
 def solve(
     mol: Molecule,
-    method: HF | None = None,
+    method: Method | None = None,
     *,
-    solver: DIIS | None = None,
+    solver: Solver | None = None,
     guess: str = "minao",
     electric_field: Any = None,
     throw: bool = True,
@@ -184,20 +170,19 @@ def solve(
         SCFNotConvergedError, NonFiniteError, MethodError, BasisTooSmallError, MemoryBudgetError,
         PrecisionError, InputError.
     """
-    method = HF() if method is None else method
-    problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
-    *_, state = _self_consistent(problem)
+    problem = Problem.build(mol, method, solver, guess, electric_field, throw)
+    converged, state = _converged(problem)
     if throw:
         _require_convergence(_status(state), mol)
     _warn_linear_dependence(state, mol)
-    return _solution(state, method.reference(mol), mol)
+    return _solution(problem, converged, state)
 
 
 def energy(
     mol: Molecule,
-    method: HF | None = None,
+    method: Method | None = None,
     *,
-    solver: DIIS | None = None,
+    solver: Solver | None = None,
     guess: str = "minao",
     electric_field: Any = None,
     throw: bool = True,
@@ -205,26 +190,26 @@ def energy(
     """Total energy in hartree: the function to differentiate.
 
     ``jax.grad(energy)(mol, method)`` is a `Molecule` of derivatives: hartree/bohr with respect to
-    positions, hartree/e with respect to charges, and so on. First derivatives in forward and
-    reverse mode cost no response solve. Arguments and errors as in `solve`; where the SCF does not
-    converge and no exception is raised (`throw=False`, or under `jax.jit` and `jax.vmap`), value
-    and derivatives are NaN.
+    positions, hartree/e with respect to charges, and so on, to any order. First derivatives in
+    forward and reverse mode cost no response solve. Arguments and errors as in `solve`; where the
+    SCF does not converge and no exception is raised (`throw=False`, or under `jax.jit` and
+    `jax.vmap`), value and derivatives are NaN. Second and higher derivatives raise
+    `ResponseError`, or are NaN likewise, at unstable or orbitally degenerate determinants.
     """
-    method = HF() if method is None else method
-    problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
+    problem = Problem.build(mol, method, solver, guess, electric_field, throw)
     value, status = _energy(problem)
     if throw:
         _require_convergence(status, mol)
     return value * status.poison
 
 
-def forces(mol: Molecule, method: HF | None = None, **options: Any) -> Float[Array, "atom 3"]:
+def forces(mol: Molecule, method: Method | None = None, **options: Any) -> Float[Array, "atom 3"]:
     """-dE/dR in hartree/bohr, (atom, 3); arguments and errors as in `energy`."""
     return -jax.grad(lambda r: energy(mol.with_positions(r), method, **options))(mol.positions)
 
 
 def energy_and_forces(
-    mol: Molecule, method: HF | None = None, **options: Any
+    mol: Molecule, method: Method | None = None, **options: Any
 ) -> tuple[Float[Array, ""], Float[Array, "atom 3"]]:
     """Energy in hartree and forces in hartree/bohr from one calculation."""
     function = jax.value_and_grad(lambda r: energy(mol.with_positions(r), method, **options))
@@ -234,9 +219,9 @@ def energy_and_forces(
 
 def solve_with_forces(
     mol: Molecule,
-    method: HF | None = None,
+    method: Method | None = None,
     *,
-    solver: DIIS | None = None,
+    solver: Solver | None = None,
     guess: str = "minao",
     electric_field: Any = None,
     throw: bool = True,
@@ -245,36 +230,63 @@ def solve_with_forces(
 
     Arguments and errors as in `solve`; forces are NaN where the SCF did not converge.
     """
-    method = HF() if method is None else method
-    problem = Problem.build(mol, method, solver or DIIS(), guess, electric_field)
-    orbitals, integrals, state = _self_consistent(problem)
+    problem = Problem.build(mol, method, solver, guess, electric_field, throw)
+    converged, state = _converged(problem)
     if throw:
         _require_convergence(_status(state), mol)
     _warn_linear_dependence(state, mol)
 
-    def differential(positions: Array) -> Array:
+    def energy_at(positions: Array) -> Array:
         moved = dataclasses.replace(problem, mol=mol.with_positions(positions))
-        here = _moved(orbitals, moved.mol)
-        return _stationary_differential(moved, here, integrals, state)
+        return relaxed_energy(moved, converged)
 
-    gradient = jax.grad(differential)(mol.positions)
-    solution = _solution(state, method.reference(mol), mol)
-    return solution, -gradient * state.poison
+    gradient = jax.grad(energy_at)(mol.positions)
+    return _solution(problem, converged, state), -gradient
 
 
-def _solution(state: SCFState, reference: Reference, mol: Molecule) -> Solution:
+def density_matrix(
+    mol: Molecule,
+    method: Method | None = None,
+    *,
+    solver: Solver | None = None,
+    guess: str = "minao",
+    electric_field: Any = None,
+    throw: bool = True,
+) -> Float[Array, "spin ao ao"]:
+    """Density matrix over the basis functions, (spin, ao, ao): a function to differentiate.
+
+    One channel holds all electrons of a restricted determinant, two hold alpha and beta. In
+    reverse mode the derivative of a loss costs one response solve, whatever the number of inputs.
+    Arguments and errors as in `energy`; `ResponseError` in derivatives, where the determinant is
+    unstable or orbitally degenerate (NaN under `jax.jit`, or with `throw=False`).
+    """
+    problem = Problem.build(mol, method, solver, guess, electric_field, throw)
+    converged, state = _converged(problem)
+    if throw:
+        _require_convergence(_status(state), mol)
+    return relaxed_density(problem, converged).matrix * state.poison
+
+
+def _solution(problem: Problem, converged: Converged, state: SCFState) -> Solution:
+    """Energy and density matrix are differentiable, the derivative of the rest is NaN."""
+    mol, reference = problem.mol, converged.reference
+    fixed = without_derivative(problem, state)
     occupations = jnp.asarray(reference.occupations(mol.nao))
     certificate = Certificate(
-        energy_change=state.delta_energy,
-        orbital_gradient=state.gradient,
-        gap=_gap(state.mo_energy, occupations, state.kept),
-        kept_orbitals=state.kept,
+        energy_change=fixed.delta_energy,
+        orbital_gradient=fixed.gradient,
+        gap=_gap(fixed.mo_energy, occupations, fixed.kept),
+        kept_orbitals=fixed.kept,
+        fock_builds=fixed.fock_builds,
+        lowest_hessian_eigenvalue=fixed.stability,
+        stable=fixed.stable,
     )
     return Solution(
-        energy=state.energy, energies=state.energies, converged=state.converged,
-        iterations=state.iterations, density_matrix=state.density.matrix,
-        mo_energy=state.mo_energy, mo_coeff=state.mo_coeff, mo_occ=occupations,
-        history=state.history, certificate=certificate,
+        energy=relaxed_energy(problem, converged), energies=fixed.energies,
+        converged=fixed.converged, iterations=fixed.iterations,
+        density_matrix=relaxed_density(problem, converged).matrix,
+        mo_energy=fixed.mo_energy, mo_coeff=fixed.mo_coeff, mo_occ=occupations,
+        history=fixed.history, certificate=certificate,
     )  # fmt: skip
 
 

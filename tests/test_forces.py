@@ -129,12 +129,6 @@ def test_second_call_compiles_nothing(compilations) -> None:
         assert count() == 0
 
 
-def test_unsupported_second_derivative_says_so() -> None:
-    mol = molecule("h2", "6-31g")
-    with pytest.raises(dqc.errors.ResponseError, match="first derivatives"):
-        jax.hessian(lambda r: dqc.energy(mol.with_positions(r)))(mol.positions)
-
-
 def test_unconverged_gradient_is_nan_under_jit_and_raises_outside() -> None:
     mol = molecule("h2o", "6-31g")
     short = dqc.DIIS(max_cycle=2)

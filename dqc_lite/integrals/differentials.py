@@ -125,9 +125,9 @@ def ecp(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
 
 
 _two_center = _linear(
-    lambda orbitals, extra, dual: host.two_center_gradient(
-        *orbitals, _symmetric(dual), *extra
-    )[None],
+    lambda orbitals, extra, dual: host.two_center_gradient(*orbitals, _symmetric(dual), *extra)[
+        None
+    ],
     operators.two_center_reference,
 )
 _three_center = _linear(

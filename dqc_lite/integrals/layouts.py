@@ -108,19 +108,23 @@ def fixed_functions(mole: pyscf.gto.Mole) -> tuple[Layout, np.ndarray, np.ndarra
 
 
 @functools.lru_cache(maxsize=64)
-def auxiliary(layout: Layout, name: str | None) -> tuple[Layout, np.ndarray, np.ndarray]:
+def auxiliary(
+    layout: Layout, name: str | None, exchange: bool = True
+) -> tuple[Layout, np.ndarray, np.ndarray]:
     """Layout, exponents and normalized coefficients of an auxiliary basis.
 
     `name` None follows PySCF's rules for the default one, which look at the names of the orbital
-    basis sets and, where there is none, at the exponents.
+    basis sets and, where there is none, at the exponents. Without exact `exchange` the smaller
+    sets for the Coulomb energy alone are taken where there are any.
 
     Raises:
         BasisError: no such auxiliary basis.
     """
     mole = _orbital_mole(layout)
+    kind = "HF" if exchange else "PBE"  # any functional with, or without, exact exchange
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # PySCF advises on its own interface
-            basis = addons.make_auxbasis(mole) if name is None else name
+            basis = addons.make_auxbasis(mole, xc=kind) if name is None else name
             auxiliary_mole = addons.make_auxmol(mole, basis)
     except (BasisNotFoundError, KeyError, ValueError, AssertionError) as error:
         raise BasisError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float, Int
@@ -55,7 +56,7 @@ SHORT = 5
 
 @pytree
 class History:
-    """The last Fock matrices and error vectors, a ring buffer, with the products of the errors.
+    """The last Fock matrices and error vectors, the newest first.
 
     When the smallest error has not fallen for `PATIENCE` cycles the history misleads (a saddle
     point has bent it): it is dropped and only `SHORT` entries are used from then on.
@@ -63,7 +64,6 @@ class History:
 
     focks: Float[Array, "space set ao ao"]
     errors: Float[Array, "space set mo mo"]
-    gram: Float[Array, "space space"]
     count: Int[Array, ""]
     window: Int[Array, ""]
     best: Float[Array, ""]
@@ -72,45 +72,40 @@ class History:
     @classmethod
     def empty(cls, space: int, fock: Float[Array, "set ao ao"]) -> History:
         zeros, none = jnp.zeros((space, *fock.shape)), jnp.zeros((), int)
-        gram = jnp.zeros((space, space))
-        return cls(zeros, zeros, gram, none, none + space, jnp.asarray(jnp.inf), none)
+        return cls(zeros, zeros, none, none + space, jnp.asarray(jnp.inf), none)
 
     def push(self, fock: Float[Array, "set ao ao"], error: Float[Array, "set mo mo"]) -> History:
-        """Overwrite the oldest entry; start anew when stalled."""
-        space = len(self.gram)
-        norm = jnp.linalg.norm(error)
+        """Add an entry in the place of the oldest; start anew when stalled."""
+        norm = jnp.sqrt(jnp.vdot(error, error))
         stale = jnp.where(norm < self.best, 0, self.stale + 1)
         stalled = stale >= PATIENCE
-        window = jnp.where(stalled, jnp.minimum(space, SHORT), self.window)
-        count = jnp.where(stalled, 0, self.count)
-        slot = count % space
-        errors = self.errors.at[slot].set(error)
-        row = jnp.tensordot(errors, error, 3)
-        gram = self.gram.at[slot].set(row).at[:, slot].set(row)
         return History(
-            focks=self.focks.at[slot].set(fock), errors=errors, gram=gram, count=count + 1,
-            window=window, best=jnp.where(stalled, norm, jnp.minimum(norm, self.best)),
+            focks=jnp.concatenate([fock[None], self.focks[:-1]]),
+            errors=jnp.concatenate([error[None], self.errors[:-1]]),
+            count=jnp.where(stalled, 0, self.count) + 1,
+            window=jnp.where(stalled, min(len(self.focks), SHORT), self.window),
+            best=jnp.where(stalled, norm, jnp.minimum(norm, self.best)),
             stale=jnp.where(stalled, 0, stale),
-        )  # fmt: skip
+        )
 
     def extrapolate(self) -> Float[Array, "set ao ao"]:
         """The combination of Fock matrices, weights summing to 1, of the smallest error."""
         return jnp.tensordot(self._weights(), self.focks, 1)
 
     def _weights(self) -> Float[Array, " space"]:
-        n = len(self.gram)
-        age = (self.count - 1 - jnp.arange(n)) % n
-        used = age < jnp.minimum(self.count, self.window)
+        n = len(self.errors)
+        flat = self.errors.reshape(n, -1)
+        gram = flat @ flat.T
+        used = np.arange(n) < jnp.minimum(self.count, self.window)
         # errors scaled to unit length keep the system well conditioned over many decades
-        norm = jnp.sqrt(jnp.where(used, jnp.diagonal(self.gram), 1.0))
-        inverse = jnp.where(used & (norm > 0), 1.0 / jnp.where(norm > 0, norm, 1.0), 0.0)
-        scaled = self.gram * inverse[:, None] * inverse + jnp.diag(jnp.where(inverse > 0, 0.0, 1.0))
-        eigenvalues, vectors = jnp.linalg.eigh(scaled)
-        safe = eigenvalues > 1e-14 * eigenvalues[-1]
-        inverted = jnp.where(safe, 1.0 / jnp.where(safe, eigenvalues, 1.0), 0.0)
-        weights = inverse * (vectors @ (inverted * (vectors.T @ inverse)))
-        latest = jax.nn.one_hot((self.count - 1) % n, n, dtype=weights.dtype)
+        square = jnp.vecdot(flat, flat)
+        inverse = jnp.where(used & (square > 0), jax.lax.rsqrt(square), 0.0)
+        scaled = jnp.where(inverse > 0, inverse * gram * inverse[:, None], np.eye(n))
+        eigenvalues, vectors = jnp.linalg.eigh(scaled, symmetrize_input=False)
+        # errors that depend on each other combine to none: raise, do not drop, their eigenvalues
+        inverted = 1.0 / jnp.maximum(eigenvalues, 1e-14 * eigenvalues[-1])
+        weights = inverse * (vectors @ (inverted * (inverse @ vectors)))
         total = weights.sum()
         # an exactly converged latest entry (zero error) leaves nothing to extrapolate
-        exact = (total <= 0) | (jnp.vdot(latest, norm) == 0)
-        return jnp.where(exact, latest, weights / jnp.where(exact, 1.0, total))
+        exact = (total <= 0) | (inverse[0] == 0)
+        return jnp.where(exact, np.eye(n)[0], weights / total)

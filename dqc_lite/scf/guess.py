@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
@@ -38,7 +38,7 @@ def minao(mol: Molecule, orbitals: Orbitals) -> Float[Array, "ao minimal"]:
     return _weigh(cross, np.sqrt(occupations))
 
 
-@jax.jit
+@adaptive_jit
 def _weigh(cross: Array, weights: Array) -> Array:
     return cross * weights
 

@@ -15,7 +15,7 @@ EXCLUDED_ENERGY = 1e6
 
 def canonical(overlap: Float[Array, "ao ao"]) -> tuple[Float[Array, "ao mo"], Bool[Array, " mo"]]:
     """X with X^T S X = 1 on the kept columns and 0 on the others, and which are kept."""
-    eigenvalues, vectors = jnp.linalg.eigh(overlap)
+    eigenvalues, vectors = jnp.linalg.eigh(overlap, symmetrize_input=False)
     kept = eigenvalues > LINEAR_DEPENDENCE
     scale = jnp.where(kept, 1.0 / jnp.sqrt(jnp.where(kept, eigenvalues, 1.0)), 0.0)
     return vectors * scale, kept
@@ -26,5 +26,10 @@ def diagonalize(
 ) -> tuple[Float[Array, "set mo"], Float[Array, "set ao mo"]]:
     """Orbital energies, ascending, and coefficients of F C = S C e in the kept space."""
     orthonormal = x.T @ fock @ x + jnp.diag(jnp.where(kept, 0.0, EXCLUDED_ENERGY))
-    energies, vectors = jnp.linalg.eigh(orthonormal)
+    energies, vectors = jnp.linalg.eigh(orthonormal, symmetrize_input=False)
     return energies, x @ vectors
+
+
+def present(mo_coeff: Float[Array, "set ao mo"]) -> Bool[Array, "set mo"]:
+    """Which orbitals are not the zero (to rounding) columns of what was left out."""
+    return (mo_coeff**2).sum(1) > 1e-12

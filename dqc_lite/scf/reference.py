@@ -10,10 +10,10 @@ import dataclasses
 import functools
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
 from dqc_lite.density import Density
 
@@ -90,7 +90,7 @@ class Reference:
             return density.total[None]
         return density.matrix
 
-    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(adaptive_jit, static_argnums=(0,))
     def energy_weighted(
         self, fock: Float[Array, "spin ao ao"], density: Density
     ) -> Float[Array, "ao ao"]:

@@ -17,12 +17,20 @@ class Certificate:
         gap: lowest virtual minus highest occupied orbital energy over the spins, hartree;
             inf without virtual or occupied orbitals.
         kept_orbitals: number of orbitals left after removing linear dependence.
+        fock_builds: Fock matrices made, and Hessian-vector products, which cost as much.
+        lowest_hessian_eigenvalue: of the orbital Hessian A + B over the rotations that keep the
+            kind of determinant, hartree; None when not asked for.
+        stable: whether that is not negative, so that the energy is a minimum and not at a saddle
+            point; None when not asked for.
     """
 
     energy_change: Float[Array, ""]
     orbital_gradient: Float[Array, ""]
     gap: Float[Array, ""]
     kept_orbitals: Int[Array, ""]
+    fock_builds: Int[Array, ""] | None = None
+    lowest_hessian_eigenvalue: Float[Array, ""] | None = None
+    stable: Bool[Array, ""] | None = None
 
 
 @pytree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,20 +36,26 @@ def differential_of(gradient: Callable[[tuple[int, ...], Any, Any], list]) -> Ca
     for the others. `fixed` is kept fixed here and differentiated at higher order.
     """
 
-    @jax.custom_jvp
-    def function(moving: Any, fixed: Any) -> jax.Array:
+    # leaves, since JAX fills the pytrees of tangents with markers that are no arrays
+    @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+    def of_leaves(structures: tuple, moving: list, fixed: list) -> jax.Array:
         return jnp.zeros(())
 
-    def rule(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
-        moves = jax.tree.leaves(tangents[0])
+    def rule(structures: tuple, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+        moves = tangents[0]
         moved = tuple(i for i, t in enumerate(moves) if not is_zero(t))
         tangent = jnp.zeros(())
         if moved:
-            slopes = gradient(moved, *primals)
+            slopes = gradient(moved, *map(jax.tree.unflatten, structures, primals))
             tangent += sum(jnp.vdot(g, moves[i]) for g, i in zip(slopes, moved, strict=True))
         return jnp.zeros(()), tangent
 
-    function.defjvp(rule, symbolic_zeros=True)
+    of_leaves.defjvp(rule, symbolic_zeros=True)
+
+    def function(moving: Any, fixed: Any) -> jax.Array:
+        leaves, structures = zip(*map(jax.tree.flatten, (moving, fixed)), strict=True)
+        return of_leaves(structures, *leaves)
+
     return function
 
 

@@ -38,6 +38,11 @@ class ElectronRepulsion:
     long_range: Fraction = None
     omega: Fraction = None
 
+    @property
+    def pure(self) -> bool:
+        """No exact exchange of any range."""
+        return self.exchange is None and self.long_range is None
+
     def prepare(self, mol: Molecule, orbs: Orbitals) -> tuple[Builder, Builder | None]:
         """Builders of the whole repulsion and of its long range."""
         whole = self._builder(mol, orbs, None)
@@ -47,7 +52,7 @@ class ElectronRepulsion:
         if not self.density_fit:
             return Exact.build(orbs, omega)
         name = None if self.density_fit is True else self.density_fit
-        layout, exponents, coefficients = layouts.auxiliary(mol.layout, name)
+        layout, exponents, coefficients = layouts.auxiliary(mol.layout, name, not self.pure)
         auxiliary = Orbitals(mol.positions, exponents, coefficients, layout)
         return DensityFitted.build(orbs, auxiliary, omega)
 
@@ -57,7 +62,7 @@ class ElectronRepulsion:
         whole, long_range = builders
         j = whole.coulomb(density)
         energies = {"coulomb": 0.5 * jnp.vdot(density.total, j)}
-        if self.exchange is None and long_range is None:
+        if self.pure:
             return energies, j[None]
         k = jnp.zeros_like(density.matrix)
         if self.exchange is not None:

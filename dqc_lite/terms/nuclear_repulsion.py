@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
@@ -12,7 +13,7 @@ from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
 
 
-@jax.jit
+@adaptive_jit
 def nuclear_repulsion(
     positions: Float[Array, "atom 3"], charges: Float[Array, " atom"]
 ) -> Float[Array, ""]:
@@ -25,7 +26,7 @@ def nuclear_repulsion(
     return 0.5 * (products / distance).sum()
 
 
-_slope = jax.jit(jax.grad(nuclear_repulsion, (0, 1)))
+_slope = adaptive_jit(jax.grad(nuclear_repulsion, (0, 1)))
 
 
 @jax.custom_jvp

@@ -79,7 +79,8 @@ class B97Correlation:
         same = rho * self.uniform.polarized_per_particle(rho)
         opposite = self.uniform.energy_density(density) - density.summed(same)
         same = density.summed(same * series(self.same, self.gamma_same, x2))
-        return same + opposite * series(self.opposite, self.gamma_opposite, x2.mean(0))
+        mean = 0.5 * density.summed(x2)
+        return same + opposite * series(self.opposite, self.gamma_opposite, mean)
 
 
 @pytree

@@ -57,7 +57,7 @@ def _opposite_w(p: Float[Array, "spin point"]) -> Float[Array, " point"]:
     """w of the harmonic mean of both spins' tau over that of the uniform gas; 1 without any."""
     if p.shape[0] == 1:
         return 1.0 - 2.0 * p[0]
-    total = p.sum(0)
+    total = p[0] + p[1]
     still = total < 1e-30
     return 1.0 - 4.0 * p[0] * p[1] / jnp.where(still, 1.0, total)
 
@@ -87,7 +87,7 @@ class _B97M:
         return (
             exchange
             + density.summed(same * self.same(w, x2))
-            + opposite * self.opposite(_opposite_w(p), x2.mean(0))
+            + opposite * self.opposite(_opposite_w(p), 0.5 * density.summed(x2))
         )
 
 

@@ -57,11 +57,13 @@ class LYPCorrelation:
         (2 rho_s' / rho)^2 of the other spin; all over rho^(8/3).
         """
         scale = (r / n) ** 2
-        share = jnp.ones_like(density.rho) if density.closed_shell else 2.0 * density.rho / n
-        weighted = density.spin_weight * jnp.stack(
-            [density.sigma, density.sigma * share, density.sigma * share[::-1] ** 2]
-        ).sum(1)
-        return (scale * density.sigma_total, *(scale * weighted))
+        if density.closed_shell:
+            both = 2.0 * density.sigma[0]
+            sums = both, both, both
+        else:
+            (a, b), (aa, bb) = 2.0 * density.rho / n, density.sigma
+            sums = aa + bb, aa * a + bb * b, aa * (b * b) + bb * (a * a)
+        return (scale * density.sigma_total, *(scale * each for each in sums))
 
 
 LABELS = {"gga_c_lyp": LYPCorrelation}

@@ -65,7 +65,7 @@ class MinnesotaExchange:
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
-        p, t = reduced.of_spins(density)
+        p, t, _ = reduced.of_spins(density)
         factor = self.gga.factor(p) * horner(self.a, (1.0 - t) / (1.0 + t))
         if self.d is not None:
             z = 2.0 * UNIFORM_TAU * (t - 1.0)

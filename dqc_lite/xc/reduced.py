@@ -27,15 +27,18 @@ _TINY = 1e-30
 
 
 class Reduced(NamedTuple):
-    """p and t, of the spins or of the whole density."""
+    """Of the spins or of the whole density.
+
+    Attributes:
+        p: s^2.
+        t: tau / tau_u.
+        alpha: (tau - tau_W) / tau_u, t - 5 p / 3 without the rounding of p and t: 0 for one
+            orbital, 1 for the uniform gas.
+    """
 
     p: Float[Array, "..."]
     t: Float[Array, "..."]
-
-    @property
-    def alpha(self) -> Float[Array, "..."]:
-        """(tau - tau_W) / tau_u: 0 for one orbital, 1 for the uniform gas."""
-        return self.t - WEIZSAECKER * self.p
+    alpha: Float[Array, "..."]
 
     @property
     def inverse_t(self) -> Float[Array, "..."]:
@@ -52,9 +55,12 @@ class Reduced(NamedTuple):
 def of_spins(density: LocalDensity) -> Reduced:
     """Variables (spin, point) of each spin, beside the uniform gas of that spin alone."""
     return _reduced(
+        density.safe_rho,
         1.0 / jnp.cbrt(density.safe_rho),
-        density.safe_sigma * S_SQUARED,
-        density.safe_tau * (1.0 / UNIFORM_TAU),
+        density.safe_sigma,
+        density.safe_tau,
+        S_SQUARED,
+        1.0 / UNIFORM_TAU,
     )
 
 
@@ -65,17 +71,22 @@ def of_total(density: LocalDensity, rs: Float[Array, " point"]) -> Reduced:
     `mean_power`(5) times the tau of the unpolarized one.
     """
     return _reduced(
+        density.safe_total,
         rs * (1.0 / WIGNER_SEITZ),
-        density.safe_sigma_total * (2.0 ** (2 / 3) * S_SQUARED),
-        density.safe_tau_total * (2.0 ** (2 / 3) / UNIFORM_TAU),
+        density.safe_sigma_total,
+        density.safe_tau_total,
+        2.0 ** (2 / 3) * S_SQUARED,
+        2.0 ** (2 / 3) / UNIFORM_TAU,
     )
 
 
-def _reduced(length: Float[Array, "..."], p, t) -> Reduced:
-    """Of `length` = rho^(-1/3), and p and t at rho = 1."""
+def _reduced(rho, length, sigma, tau, p_unit: float, t_unit: float) -> Reduced:
+    """Of `length` = rho^(-1/3); the units are p and t over sigma and tau at rho = 1."""
     square = length * length
     fourth = square * square
-    return Reduced(p * (fourth * fourth), t * (fourth * length))
+    fifth = t_unit * (fourth * length)
+    excess = tau - 0.125 * sigma / rho
+    return Reduced(sigma * (p_unit * (fourth * fourth)), tau * fifth, excess * fifth)
 
 
 def horner(coefficients: Float[Array, " power"], x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -22,7 +22,7 @@ from jax import lax
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
-from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity
+from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity, over_spins
 from dqc_lite.xc.pbe import GAMMA
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.reduced import UNIFORM_TAU, WEIZSAECKER, horner
@@ -231,8 +231,8 @@ class SCANCorrelation:
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
         gas = _Gas.of(density)
-        p, t = reduced.of_total(density, gas.rs)
-        f = self.switch(self._alpha(p, t - WEIZSAECKER * p, gas))
+        p, _, alpha = reduced.of_total(density, gas.rs)
+        f = self.switch(self._alpha(p, alpha, gas))
         e0 = self._one_orbital(p, gas)
         e1 = self._slowly_varying(p, gas)
         return density.where_filled(density.safe_total * (e1 * (1.0 - f) + e0 * f))
@@ -297,7 +297,9 @@ class _Gas(NamedTuple):
         root = jnp.where(density.occupied, root, 0.0)
         square = root * root
         fourth = square * square
-        return cls(density, rs, *(0.5 * x.sum(0) for x in (square, fourth, fourth * root)))
+        powers = (square, fourth, fourth * root)
+        means = (jnp.where(density.filled, 0.5 * over_spins(x), 1.0) for x in powers)
+        return cls(density, rs, *means)
 
 
 class _AtRadius(NamedTuple):

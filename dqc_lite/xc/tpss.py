@@ -18,7 +18,7 @@ import numpy as np
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
-from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity
+from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity, over_spins
 from dqc_lite.xc.pbe import BETA, GAMMA, gradient_corrected, reduced_gradient
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.slater import enhanced
@@ -157,11 +157,11 @@ class TPSSCorrelation:
         part = density.rho / density.safe_total
         # n^2 |grad zeta|^2 / 4, with 2 grad n_a . grad n_b = sigma_total - sigma_a - sigma_b
         sigma = density.safe_sigma
-        cross = density.safe_sigma_total - sigma.sum(0)
+        cross = density.safe_sigma_total - over_spins(sigma)
         product = part[0] * part[1]
         slope = part[1] ** 2 * sigma[0] + part[0] ** 2 * sigma[1] - product * cross
         xi2 = slope / (density.safe_total * jnp.cbrt(3.0 * math.pi**2 * density.safe_total)) ** 2
-        both = density.occupied.all(0)
+        both = jnp.logical_and(density.occupied[0], density.occupied[1])
         product = jnp.where(both, product, 1.0)
         ratio = 2.0 ** (-8 / 3) * xi2 * density.mean_power(4) / (product * jnp.cbrt(product))
         return weight / jnp.where(both, 1.0 + ratio, 1.0) ** 4

@@ -119,15 +119,15 @@ VALUES = {
     "overlap": lambda o, z: (operators.overlap(o), operators.overlap_reference(o)),
     "kinetic": lambda o, z: (operators.kinetic(o), operators.kinetic_reference(o)),
     "nuclear": lambda o, z: (operators.nuclear(o, z), operators.nuclear_reference(o, z)),
-    "two-centre": lambda o, z: (operators.two_center(o), operators.two_center_reference(o, 0.0)),
+    "two-centre": lambda o, z: (operators.two_center(o), operators.two_center_reference(o, None)),
     "three-centre": lambda o, z: (
-        operators.three_center(o, o), operators.three_center_reference(o, o, 0.0),
+        operators.three_center(o, o), operators.three_center_reference(o, o, None),
     ),
     "four-centre": lambda o, z: (
-        operators.four_center(o), operators.four_center_reference(o, 0.0, False),
+        operators.four_center(o), operators.four_center_reference(o, None, False),
     ),
     "four-centre, square": lambda o, z: (
-        operators.four_center(o, square=True), operators.four_center_reference(o, 0.0, True),
+        operators.four_center(o, square=True), operators.four_center_reference(o, None, True),
     ),
 }  # fmt: skip
 

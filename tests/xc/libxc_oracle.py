@@ -86,7 +86,7 @@ def _library() -> ctypes.CDLL:
     lib.xc_func_get_info.argtypes, lib.xc_func_get_info.restype = [pointer], pointer
     lib.xc_func_info_get_family.argtypes = lib.xc_func_info_get_flags.argtypes = [pointer]
     lib.xc_func_set_ext_params_name.argtypes = [pointer, ctypes.c_char_p, ctypes.c_double]
-    for threshold in ("dens", "sigma", "tau"):
+    for threshold in ("dens", "zeta", "sigma", "tau"):
         setter = getattr(lib, f"xc_func_set_{threshold}_threshold")
         setter.argtypes = [pointer, ctypes.c_double]
     return lib
@@ -103,9 +103,14 @@ _HAS_DERIVATIVE = 1  # flag of the energy; those of the derivatives follow
 
 
 class Libxc:
-    """One functional of libxc, by its label; without libxc's cutoffs of small densities."""
+    """One functional of libxc, by its label; without libxc's cutoffs of small densities.
 
-    def __init__(self, label: str, spin: int, omega: float | None = None):
+    `zeta` is the least 1 - |zeta|, None libxc's own choice of 2e-16.
+    """
+
+    def __init__(
+        self, label: str, spin: int, omega: float | None = None, zeta: float | None = None
+    ):
         lib = _library()
         number = lib.xc_functional_get_number(label.encode())
         if number < 0:
@@ -124,6 +129,8 @@ class Libxc:
         lib.xc_func_set_dens_threshold(self._handle, 1e-25)
         lib.xc_func_set_sigma_threshold(self._handle, 1e-50)
         lib.xc_func_set_tau_threshold(self._handle, 1e-45)
+        if zeta is not None:
+            lib.xc_func_set_zeta_threshold(self._handle, zeta)
         if omega is not None:
             lib.xc_func_set_ext_params_name(self._handle, b"_omega", omega)
 

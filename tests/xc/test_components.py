@@ -1,4 +1,8 @@
-"""Every component against libxc, on random and extreme densities; finite everywhere."""
+"""Every component against libxc, on random and extreme densities; finite everywhere.
+
+Derivatives are computed operation by operation: what XLA compiles for one component serves the
+others. That compiled functions give the same is a test of its own.
+"""
 
 import functools
 
@@ -6,17 +10,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mpmath import mp
 from xc import libxc_oracle as oracle
+from xc import many_digits
 
 from dqc_lite.xc.components import COMPONENTS
-from dqc_lite.xc.pbe import BETA, GAMMA
 
 OMEGA = 0.3
 NPOINT = 64
 EPS = np.finfo(float).eps
-COMPILER = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-components = pytest.mark.parametrize("label", sorted(COMPONENTS))
+# libxc's hole is not exact: these are compared with many digits in test_range_separated.
+HOLES = {"gga_x_wpbeh", "gga_x_wpbeh_unscreened", "gga_x_wpbeh_hse03"}
+TESTED = sorted(COMPONENTS.keys() - HOLES)
+# The same code as another one, with other numbers in it: less of the default set.
+ALIKE = {
+    "gga_x_pbe_sol", "gga_x_pbe_r", "gga_c_pbe_sol", "gga_c_p86_ft", "lda_c_pw", "lda_c_pz",
+    "gga_xc_b97_3c", "gga_xc_b97_d", "gga_xc_b97_gga1", "hyb_gga_xc_b97_1", "hyb_gga_xc_b97_2",
+    "hyb_gga_xc_b97_k", "hyb_gga_xc_b97_3",
+    "gga_xc_hcth_120", "gga_xc_hcth_147", "gga_xc_hcth_407",
+    "hyb_gga_xc_wb97", "hyb_gga_xc_wb97x_d",
+    "hyb_mgga_x_m05", "hyb_mgga_x_m05_2x", "hyb_mgga_x_m06", "hyb_mgga_x_m06_hf",
+    "mgga_c_m05_2x", "mgga_c_m06", "mgga_c_m06_2x", "mgga_c_m06_hf",
+    "mgga_x_revtpss", "mgga_x_rscan", "mgga_c_rscan",
+}  # fmt: skip
+components = pytest.mark.parametrize("label", TESTED)
+representatives = pytest.mark.parametrize(
+    "label",
+    [pytest.param(x, marks=pytest.mark.slow) if x in ALIKE else x for x in TESTED],
+)
 spins = pytest.mark.parametrize("spin", [1, 2])
 
 
@@ -28,33 +48,36 @@ def energy_density(component, rows):
     return component.energy_density(oracle.from_rows(rows), *attenuation(component))
 
 
-def variables(component, spin: int) -> tuple[int, ...]:
-    """Those that a component depends on."""
-    count = {"lda": spin, "gga": 3 * spin - 1, "mgga": 4 * spin - 1}[component.level]
-    return tuple(range(count))
+compiled_energy_density = jax.jit(
+    energy_density, compiler_options={"xla_backend_optimization_level": 0}
+)
 
 
-@functools.partial(jax.jit, static_argnames="chosen", compiler_options=COMPILER)
-def second_order(component, rows, weights, chosen):
-    """e, its gradient and Hessian at each point; the gradient of sum(weights e) by parameter."""
+def first_order(component, rows, weights):
+    """e, its gradient at each point; the gradient of sum(weights e) by each parameter."""
+    e, pullback = jax.vjp(energy_density, component, jnp.asarray(rows))
+    parameters, variables = pullback(jnp.asarray(weights))
+    return e, variables / weights, parameters
 
-    def slopes(rows):
-        e, pullback = jax.vjp(energy_density, component, rows)
-        parameters, variables = pullback(weights)
-        return variables / weights, (e, parameters)
 
-    def along(index):
-        direction = jnp.zeros_like(rows).at[index].set(1.0)
+def second_order(component, rows):
+    """e, its gradient and Hessian at each point; the gradient of sum(e) by each parameter."""
+    rows = jnp.asarray(rows)
+
+    def along(direction):
+        def slopes(rows):
+            e, gradient, parameters = first_order(component, rows, jnp.ones(rows.shape[1]))
+            return gradient, (e, parameters)
+
         return jax.jvp(slopes, (rows,), (direction,), has_aux=True)
 
-    gradient, rows_of_hessian, (e, parameters) = jax.vmap(along)(jnp.array(chosen))
-    hessian = jnp.zeros((*rows.shape[:1], *rows.shape)).at[jnp.array(chosen)].set(rows_of_hessian)
+    directions = jnp.eye(len(rows))[:, :, None] * jnp.ones_like(rows)
+    gradient, hessian, (e, parameters) = jax.vmap(along)(directions)
     return e[0], gradient[0], hessian, jax.tree.map(lambda p: p[0], parameters)
 
 
-@functools.partial(jax.jit, static_argnames="chosen", compiler_options=COMPILER)
-def third_order(component, rows, chosen):
-    return oracle.tensors(functools.partial(energy_density, component), rows, 3, chosen)
+def third_order(component, rows):
+    return oracle.tensors(functools.partial(energy_density, component), jnp.asarray(rows), 3)
 
 
 @functools.cache
@@ -70,12 +93,14 @@ def of_size(rows: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def random_result(label: str, spin: int):
-    component = COMPONENTS[label]()
-    return second_order(component, random_rows(spin), np.ones(NPOINT), variables(component, spin))
+    return second_order(COMPONENTS[label](), random_rows(spin))
 
 
 def libxc(label: str, spin: int) -> oracle.Libxc:
-    return oracle.Libxc(label, spin, *attenuation(COMPONENTS[label]()))
+    # Under its threshold 1 - |zeta| = 2e-16 stands for 0, of which TPSS takes the power 2/3 in
+    # each spin alone: an error of 4e-11. (In Minnesota correlation the threshold avoids 0 / 0.)
+    zeta = 1e-60 if label in {"mgga_c_tpss", "mgga_c_revtpss"} else None
+    return oracle.Libxc(label, spin, *attenuation(COMPONENTS[label]()), zeta=zeta)
 
 
 def assert_close(got, want, energy, rows, relative, floor: float):
@@ -103,7 +128,9 @@ def test_values_and_two_derivatives_on_random_densities(label, spin):
     result = random_result(label, spin)
     assert_close(result[0], energy, energy, rows, 1e-10, 0.0)
     assert_close(result[1], derivatives[0], energy, rows, 1e-10, 1e-13)
-    assert_close(result[2], derivatives[1], energy, rows, 1e-8, 1e-12)
+    # libxc leaves out SCAN's f below 2e-16, whose derivatives are larger (see test_meta_gga).
+    floor = 1e-11 if "_scan" in label else 1e-12
+    assert_close(result[2], derivatives[1], energy, rows, 1e-8, floor)
 
 
 @pytest.mark.slow
@@ -114,8 +141,7 @@ def test_third_derivatives_on_random_densities(label, spin):
     reference = libxc(label, spin)
     if reference.order < 3:
         pytest.skip("libxc has no third derivatives")
-    component = COMPONENTS[label]()
-    result = third_order(component, rows, variables(component, spin))
+    result = third_order(COMPONENTS[label](), rows)
     want = reference.tensors(rows, 3)
     assert_close(result[3], want[3], want[0], rows, 1e-8, 1e-11)
     for forward, reverse in zip(result[:3], random_result(label, spin), strict=False):
@@ -126,21 +152,22 @@ def test_third_derivatives_on_random_densities(label, spin):
 STEPS = {"lda_c_vwn_rpa": 2e-6, "lda_c_vwn_3": 2e-6}
 
 
-@components
+@representatives
 @spins
 def test_parameter_derivatives_are_finite_differences(label, spin):
-    component = COMPONENTS[label]()
-    rows, chosen = random_rows(spin), variables(component, spin)
-    weights = 1.0 / np.maximum(np.abs(random_result(label, spin)[0]), 1e-30)
+    component, rows = COMPONENTS[label](), random_rows(spin)
+    energy = np.asarray(random_result(label, spin)[0])
+    np.testing.assert_allclose(compiled_energy_density(component, rows), energy, rtol=1e-12)
+    weights = 1.0 / np.maximum(np.abs(energy), 1e-30)
     leaves, structure = jax.tree.flatten(component)
-    got = jax.tree.leaves(second_order(component, rows, weights, chosen)[3])
+    got = jax.tree.leaves(first_order(component, rows, weights)[2])
 
     def total(index: int, entry: int, step: float) -> float:
         shifted = [np.array(leaf, dtype=float) for leaf in leaves]
         shifted[index].flat[entry] += step
         alike = [v if np.ndim(v0) else float(v) for v, v0 in zip(shifted, leaves, strict=True)]
         changed = jax.tree.unflatten(structure, alike)
-        return float(weights @ second_order(changed, rows, weights, chosen)[0])
+        return float(weights @ compiled_energy_density(changed, rows))
 
     for index, leaf in enumerate(leaves):
         for entry, value in enumerate(np.ravel(leaf)):
@@ -184,6 +211,10 @@ def open_shells(b: float) -> np.ndarray:
     return np.stack([a * rho, b * rho, *squares, a * tau, b * tau])
 
 
+# libxc is off by 2e-8 to 5e-6 at the large gradients (test_meta_gga has the comparison).
+CANCELLING = {"mgga_c_tpss", "mgga_c_revtpss"}
+
+
 def libxc_rounding(rows: np.ndarray) -> np.ndarray:
     """Relative errors of libxc's own: log(1 + 1 / x) at low density and 1 - |zeta|.
 
@@ -195,7 +226,7 @@ def libxc_rounding(rows: np.ndarray) -> np.ndarray:
     return EPS * (8 * rs2 + 8 * rho.sum(0) / rho.min(0))
 
 
-@components
+@representatives
 @pytest.mark.parametrize(
     "rows",
     [closed_shells(), open_shells(0.5), open_shells(1e-3)],
@@ -203,26 +234,27 @@ def libxc_rounding(rows: np.ndarray) -> np.ndarray:
 )
 def test_extreme_densities(label, rows):
     spin = 1 if len(rows) == 3 else 2
-    component = COMPONENTS[label]()
-    energy, gradient = libxc(label, spin).tensors(rows, 1)
-    chosen = variables(component, spin)
-    result = second_order(component, of_size(rows), np.ones(NPOINT), chosen)
-    got = [np.asarray(r)[..., : rows.shape[1]] for r in result[:2]]
+    got = first_order(COMPONENTS[label](), of_size(rows), np.ones(NPOINT))[:2]
+    got = [np.asarray(r)[..., : rows.shape[1]] for r in got]
     relative = 1e-10 + libxc_rounding(rows)
+    if label in CANCELLING:
+        exact = many_digits.in_rows(many_digits.EXACT[label], spin)
+        energy, gradient = many_digits.values_and_slopes(exact, rows)
+    else:
+        energy, gradient = libxc(label, spin).tensors(rows, 1)
     # What large gradients leave of correlation is a small difference in libxc.
     natural = np.maximum(np.abs(energy), np.abs(at_no_gradient(energy)))
     assert_close(got[0], energy, natural, rows, relative, 1e-13)
     assert_close(got[1], gradient, natural, sizes(rows), relative, 1e-13)
 
 
-@components
+@representatives
 def test_empty_spin(label):
     """Exactly no density in beta: the derivatives of what there is."""
     rows = open_shells(0.0)
-    component = COMPONENTS[label]()
     energy, gradient = libxc(label, 2).tensors(rows, 1)
-    result = second_order(component, of_size(rows), np.ones(NPOINT), variables(component, 2))
-    got = [np.asarray(r)[..., : rows.shape[1]] for r in result[:2]]
+    got = first_order(COMPONENTS[label](), of_size(rows), np.ones(NPOINT))[:2]
+    got = [np.asarray(r)[..., : rows.shape[1]] for r in got]
     relative = 1e-10 + libxc_rounding(rows[[0, 2, 5]])
     natural = np.maximum(np.abs(energy), np.abs(at_no_gradient(energy)))
     if label == "gga_c_lyp":  # nothing, as a difference of large terms in libxc
@@ -252,17 +284,12 @@ def delicate(spin: int) -> np.ndarray:
     return np.array(columns).T
 
 
-@components
+@representatives
 @spins
 @pytest.mark.parametrize("order", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_finite_everywhere(label, spin, order):
-    component = COMPONENTS[label]()
     rows = of_size(delicate(spin))
-    chosen = variables(component, spin)
-    if order == 2:
-        result = second_order(component, rows, np.ones(NPOINT), chosen)
-    else:
-        result = third_order(component, rows, chosen)
+    result = {2: second_order, 3: third_order}[order](COMPONENTS[label](), rows)
     for part in jax.tree.leaves(result):
         bad = ~np.isfinite(part).reshape(-1, part.shape[-1]).all(0) if np.ndim(part) else None
         if bad is None or part.shape[-1] != NPOINT:
@@ -273,123 +300,24 @@ def test_finite_everywhere(label, spin, order):
     assert (np.asarray(result[0])[empty] == 0).all()
 
 
-# Where libxc has lost digits: the formulas as printed in the papers, in 60 of them.
-
-
-def _pw92_many_digits(a, b, label="lda_c_pw_mod"):
-    p = COMPONENTS[label]()
-
-    def g(k, rs):
-        x = mp.sqrt(rs)
-        beta = [mp.mpf(float(q[k])) for q in (p.beta1, p.beta2, p.beta3, p.beta4)]
-        series = sum(c * x ** (i + 1) for i, c in enumerate(beta))
-        scale = 2 * mp.mpf(float(p.a[k]))
-        alpha = mp.mpf(float(p.alpha1[k]))
-        return -scale * (1 + alpha * rs) * mp.log(1 + 1 / (scale * series))
-
-    n = a + b
-    rs, z = mp.cbrt(3 / (4 * mp.pi * n)), (a - b) / n
-    f = ((1 + z) ** (mp.mpf(4) / 3) + (1 - z) ** (mp.mpf(4) / 3) - 2) / (2 ** (mp.mpf(4) / 3) - 2)
-    curvature = g(2, rs) / mp.mpf(float(p.stiffness_scale))
-    return g(0, rs) - curvature * f * (1 - z**4) + (g(1, rs) - g(0, rs)) * f * z**4
-
-
-def _pbe_many_digits(a, b, aa, ab, bb):
-    n, z = a + b, (a - b) / (a + b)
-    beta, gamma = (mp.mpf(v) for v in (BETA, GAMMA))
-    phi = ((1 + z) ** (mp.mpf(2) / 3) + (1 - z) ** (mp.mpf(2) / 3)) / 2
-    kf = mp.cbrt(3 * mp.pi**2 * n)
-    t2 = (aa + 2 * ab + bb) / (4 * phi**2 * (4 * kf / mp.pi) * n**2)
-    e = _pw92_many_digits(a, b)
-    big_a = beta / gamma / (mp.exp(-e / (gamma * phi**3)) - 1)
-    fraction = (1 + big_a * t2) / (1 + big_a * t2 + big_a**2 * t2**2)
-    return n * (e + gamma * phi**3 * mp.log(1 + beta / gamma * t2 * fraction))
-
-
-def _lyp_many_digits(a, b, aa, ab, bb):
-    """Equation 2 of Miehlich et al."""
-    ca, cb, cc, cd = (mp.mpf(v) for v in (0.04918, 0.132, 0.2533, 0.349))
-    n, total = a + b, aa + 2 * ab + bb
-    r, third = 1 / mp.cbrt(n), mp.mpf(1) / 3
-    omega = mp.exp(-cc * r) / (1 + cd * r) * n ** (-11 * third)
-    delta = cc * r + cd * r / (1 + cd * r)
-    fermi = 2 ** (11 * third) * mp.mpf(3) / 10 * (3 * mp.pi**2) ** (2 * third)
-    inner = (
-        fermi * (a ** (8 * third) + b ** (8 * third))
-        + (47 - 7 * delta) / 18 * total
-        - (45 - delta) / 18 * (aa + bb)
-        - (delta - 11) / 9 * (a * aa + b * bb) / n
-    )
-    outer = (
-        -2 * third * n**2 * total + (2 * third * n**2 - a**2) * bb + (2 * third * n**2 - b**2) * aa
-    )
-    return -ca * 4 / (1 + cd * r) * a * b / n - ca * cb * omega * (a * b * inner + outer)
-
-
-def _b88_many_digits(a, b, aa, ab, bb):
-    def one(rho, sigma):
-        x = mp.sqrt(sigma) / mp.cbrt(rho) ** 4
-        beta = mp.mpf(0.0042)
-        gradient = beta * x**2 / (1 + 6 * beta * x * mp.asinh(x))
-        return -(mp.cbrt(rho) ** 4) * (mp.mpf(3) / 2 * mp.cbrt(3 / (4 * mp.pi)) + gradient)
-
-    return one(a, aa) + one(b, bb)
-
-
-def _hcth_many_digits(a, b, aa, ab, bb):
-    """HCTH/93: exchange, equal spins, opposite spins."""
-    fit = COMPONENTS["gga_xc_hcth_93"]()
-
-    def series(coefficients, gamma, x2):
-        u = gamma * x2 / (1 + gamma * x2)
-        return sum(mp.mpf(float(c)) * u**i for i, c in enumerate(coefficients))
-
-    def exchange(rho):
-        return -mp.mpf(3) / 2 * mp.cbrt(3 / (4 * mp.pi)) * mp.cbrt(rho) ** 4
-
-    spins = [(rho, sigma / mp.cbrt(rho) ** 8) for rho, sigma in ((a, aa), (b, bb))]
-    same = [rho * _pw92_many_digits(rho, mp.mpf(0), "lda_c_pw") for rho, _ in spins]
-    opposite = (a + b) * _pw92_many_digits(a, b, "lda_c_pw") - sum(same)
-    c = fit.correlation
-    return (
-        sum(exchange(r) * series(fit.exchange.coefficients, mp.mpf(0.004), x) for r, x in spins)
-        + sum(e * series(c.same, mp.mpf(0.2), x) for e, (_, x) in zip(same, spins, strict=True))
-        + opposite * series(c.opposite, mp.mpf(0.006), (spins[0][1] + spins[1][1]) / 2)
-    )
-
-
 @pytest.mark.parametrize(
-    ("label", "exact"),
-    [
-        ("gga_x_b88", _b88_many_digits),
-        ("lda_c_pw_mod", lambda a, b, *_: (a + b) * _pw92_many_digits(a, b)),
-        ("gga_c_pbe", _pbe_many_digits),
-        ("gga_c_lyp", _lyp_many_digits),
-        ("gga_xc_hcth_93", _hcth_many_digits),
-    ],
+    "label", ["gga_x_b88", "lda_c_pw_mod", "gga_c_pbe", "gga_c_lyp", "gga_xc_hcth_93"]
 )
-def test_extremes_against_many_digits(label, exact):
+def test_extremes_against_many_digits(label):
     """Little density, almost one spin only, large gradients: libxc errs by 1e-6 and more there."""
     alpha = np.array([1e-12, 1e-12, 1e-9, 1e-4, 1.0, 1e4])
     beta = alpha * np.array([1.0, 1e-3, 1e-6, 1e-9, 1e-6, 0.5])
     x2 = np.array([1.0, 1e6, 1e4, 1e-4, 100.0, 1e6])
     aa, bb = x2 * alpha ** (8 / 3), x2 * beta ** (8 / 3)
     rows = np.stack([alpha, beta, aa, 0.3 * np.sqrt(aa * bb), bb, alpha, beta])
-    component = COMPONENTS[label]()
-    chosen = variables(component, 2)
-    energy, gradient = second_order(component, of_size(rows), np.ones(NPOINT), chosen)[:2]
-    with mp.workdps(60):
-        for point, values in enumerate(rows[:5].T):
-            arguments = [mp.mpf(v) for v in values]
-            want = float(exact(*arguments))
-            unit = max(abs(want), abs(float(exact(*arguments[:2], 0, 0, 0))))
-            known = 0.0
-            if label == "gga_c_lyp":  # grad a . grad b comes as a difference of squares
-                known = 0.01 * EPS * (aa + bb)[point] / (alpha + beta)[point] ** (5 / 3)
-            assert energy[point] == pytest.approx(want, rel=1e-12, abs=known)
-            for i in chosen:
-                order = tuple(int(i == j) for j in range(5))
-                slope = float(mp.diff(exact, tuple(arguments), order))
-                assert gradient[i, point] == pytest.approx(
-                    slope, rel=1e-11, abs=max(1e-14 * unit, known) / abs(values[i])
-                ), (i, values)
+    exact = many_digits.EXACT[label]
+    got = first_order(COMPONENTS[label](), of_size(rows), np.ones(NPOINT))[:2]
+    energy, gradient = (np.asarray(r)[..., : rows.shape[1]] for r in got)
+    want, slopes = many_digits.values_and_slopes(exact, rows)
+    bare, _ = many_digits.values_and_slopes(exact, rows * np.array([1, 1, 0, 0, 0, 1, 1])[:, None])
+    known = np.zeros_like(want)
+    if label == "gga_c_lyp":  # grad a . grad b comes as a difference of squares
+        known = 0.01 * EPS * (aa + bb) / (alpha + beta) ** (5 / 3)
+    assert (np.abs(energy - want) <= 1e-12 * np.abs(want) + known).all()
+    unit = np.maximum(1e-14 * np.maximum(np.abs(want), np.abs(bare)), known) / np.abs(rows)
+    assert (np.abs(gradient - slopes) <= 1e-11 * np.abs(slopes) + unit).all()

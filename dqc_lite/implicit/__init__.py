@@ -1,0 +1,20 @@
+"""The derivative of a converged SCF, written once, blind to the solver that converged it.
+
+Orbitals near the converged ones C are ``C (1 + X)``, orthonormalized in the overlap S of the moved
+molecule; X, from lower to higher occupation, is the only unknown. Its equation is that the energy
+is stationary, ``g(theta, X) = dE/dX = 0``, and the implicit function theorem gives
+
+    H dX = -dg/dtheta,   H = dg/dX, the orbital Hessian.
+
+One formula serves restricted, unrestricted and restricted open-shell determinants and every
+functional; it knows no orbital energies (those only precondition the solver), so degenerate
+orbitals need no care. Every quantity in it is again a differentiable function of theta and X,
+hence derivatives of any order, in either mode.
+"""
+
+from dqc_lite.implicit.moving import tangent_along
+from dqc_lite.implicit.orbitals import Converged
+from dqc_lite.implicit.relaxed import relaxed_density, relaxed_energy
+from dqc_lite.implicit.verified import without_derivative
+
+__all__ = ["Converged", "relaxed_density", "relaxed_energy", "tangent_along", "without_derivative"]

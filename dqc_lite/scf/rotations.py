@@ -1,0 +1,173 @@
+"""Orbital rotations: coordinates, gradient and Hessian of the energy in them.
+
+Orbitals C turn into C exp(K), K antisymmetric. Only rotations between orbitals of different
+occupation change the density, so the coordinates x are the elements of K below the diagonal with
+fewer electrons in the row than in the column: virtual-occupied, and with open shells open-closed
+and virtual-open. They are scaled to ``K_pq = x_pq / sqrt(sum_s (n_sq - n_sp)^2)``, n_s the
+occupations of spin s, in which the length of x is that of the turn of the spin orbitals whatever
+the kind of determinant, and
+
+    E(x) = E + 2 g.x + x.H x + O(x^3),
+
+so that H is the matrix A + B of stability theory: of a restricted determinant its singlet part,
+without interaction the orbital energy differences (Seeger and Pople, J. Chem. Phys. 66, 3045
+(1977)). The same formulas hold for every kind of determinant and any energy of the density:
+with F_s the Fock matrices in orbitals and dP_s = [K, n_s],
+
+    dE = sum_s tr(F_s dP_s),    d2E = sum_s tr(F_s [K, [K, n_s]]) + tr(F'_s[dP] dP_s).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dqc_lite._types import Array, Bool, Float
+from dqc_lite.scf.orthogonalization import present
+from dqc_lite.scf.reference import Reference
+from dqc_lite.terms import Hamiltonian
+
+Vector = Float[Array, "set row column"]
+Matrix = Float[Array, "set mo mo"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Which rotations there are (static): rows may lose, columns may hold electrons."""
+
+    reference: Reference
+    nmo: int
+
+    @property
+    def first_row(self) -> int:
+        """Orbitals before this one are full; at least one row is kept."""
+        return min(self.reference.nbeta, self.nmo - 1)
+
+    @property
+    def columns(self) -> int:
+        """Orbitals from this one on are empty."""
+        return self.reference.nocc
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(set, row, column) of x."""
+        return self.reference.nset, self.nmo - self.first_row, self.columns
+
+    @functools.cached_property
+    def occupations(self) -> np.ndarray:
+        """(spin, set, mo): electrons of each density channel in each orbital set."""
+        n = self.reference.occupations(self.nmo)
+        if self.reference.kind == "unrestricted":
+            return n[:, None, :] * np.eye(2)[:, :, None]
+        if self.reference.kind == "restricted":
+            return n[None]
+        return np.stack([(n > 0.5).astype(float), (n > 1.5).astype(float)])
+
+    @functools.cached_property
+    def scale(self) -> np.ndarray:
+        """(set, row, column): K = scale x; zero where there is no rotation."""
+        n = self.occupations
+        # both spins of a closed shell turn
+        weight = 0.5 if self.reference.kind == "restricted" else 1.0
+        square = weight * ((n[..., None, :] - n[..., :, None]) ** 2).sum(0)
+        fewer = n.sum(0)[..., :, None] < n.sum(0)[..., None, :]
+        with np.errstate(divide="ignore"):
+            scale = np.where(fewer, 1.0 / np.sqrt(square), 0.0)
+        return scale[:, self.first_row :, : self.columns]
+
+    def generator(self, x: Vector) -> Matrix:
+        """K of x."""
+        above = ((0, 0), (self.first_row, 0), (0, self.nmo - self.columns))
+        lower = jnp.pad(self.scale * x, above)
+        return lower - lower.swapaxes(-1, -2)
+
+    def coordinates(self, m: Matrix) -> Vector:
+        """g with ``2 g.x = sum tr(M K)``, M antisymmetric."""
+        return -self.scale * m[:, self.first_row :, : self.columns]
+
+
+def turned(mo_coeff: Float[Array, "set ao mo"], k: Matrix) -> Float[Array, "set ao mo"]:
+    """C (1 - K/2)^-1 (1 + K/2): orthogonal like C exp(K) and equal to it through second order."""
+    eye, half = jnp.eye(k.shape[-1]), 0.5 * k
+    # C (1 + K/2) (1 - K/2)^-1, transposed: (1 - K/2)^T = 1 + K/2
+    solved = jnp.linalg.solve(eye + half, (eye - half) @ mo_coeff.swapaxes(-1, -2))
+    return solved.swapaxes(-1, -2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Surface:
+    """The energy around orbitals C to second order; F, its Fock matrices, in orbitals."""
+
+    hamiltonian: Hamiltonian
+    integrals: Any
+    layout: Layout
+    mo_coeff: Float[Array, "set ao mo"]
+    fock: Float[Array, "spin set mo mo"]
+    present: Bool[Array, "set row 1"]
+
+    @classmethod
+    def at(
+        cls, hamiltonian: Hamiltonian, integrals: Any, reference: Reference,
+        mo_coeff: Float[Array, "set ao mo"], fock: Float[Array, "spin ao ao"],
+    ) -> Surface:  # fmt: skip
+        """Of orbitals and the Fock matrix of their density; absent orbitals are zero columns."""
+        layout = Layout(reference, mo_coeff.shape[-1])
+        rows = present(mo_coeff)[:, layout.first_row :, None]
+        return cls(hamiltonian, integrals, layout, mo_coeff, _in_orbitals(fock, mo_coeff), rows)
+
+    @property
+    def occupations(self) -> Float[Array, "spin set 1 mo"]:
+        return jnp.asarray(self.layout.occupations)[:, :, None, :]
+
+    def gradient(self) -> Vector:
+        """g."""
+        return self.layout.coordinates(self._commutator(self.fock).sum(0)) * self.present
+
+    def product(self, x: Vector) -> Vector:
+        """H x, for about the cost of a Fock build."""
+        k = self.layout.generator(x * self.present)
+        n, f = self.occupations, self.fock
+        turn = k * n - n.swapaxes(-1, -2) * k  # [K, n]
+        response = self._response(k)
+        # tr(F [K, [L, n]]) = tr(L [n, [F, K]]), and [L, [K, n]] in the same way
+        second = 0.5 * (self._commutator(f @ k - k @ f) + turn @ f - f @ turn)
+        return self.layout.coordinates((second + self._commutator(response)).sum(0)) * self.present
+
+    def diagonal(self) -> Vector:
+        """The diagonal of H without the response of the Fock matrix."""
+        e = jnp.diagonal(self.fock, axis1=-2, axis2=-1)
+        n = self.occupations[:, :, 0]
+        rows, columns = np.index_exp[..., :, None], np.index_exp[..., None, :]
+        weighted = (n[columns] - n[rows]) * (e[rows] - e[columns])
+        block = weighted.sum(0)[:, self.layout.first_row :, : self.layout.columns]
+        return block * self.layout.scale**2 * self.present
+
+    def allowed(self) -> Bool[Array, "set row column"]:
+        """Where there are rotations."""
+        return (self.layout.scale > 0) & self.present
+
+    def _commutator(self, a: Float[Array, "spin set mo mo"]) -> Float[Array, "spin set mo mo"]:
+        """[n, A]."""
+        n = self.occupations
+        return n.swapaxes(-1, -2) * a - a * n
+
+    def _response(self, k: Matrix) -> Float[Array, "spin set mo mo"]:
+        """F'[dP] in orbitals."""
+
+        def fock(c: Array) -> Array:
+            density = self.layout.reference.density(c)
+            return self.hamiltonian.evaluate(self.integrals, density)[1]
+
+        _, change = jax.jvp(fock, (self.mo_coeff,), (self.mo_coeff @ k,))
+        return _in_orbitals(change, self.mo_coeff)
+
+
+def _in_orbitals(
+    fock: Float[Array, "spin ao ao"], mo_coeff: Float[Array, "set ao mo"]
+) -> Float[Array, "spin set mo mo"]:
+    return mo_coeff.swapaxes(-1, -2) @ fock[:, None] @ mo_coeff

@@ -1,0 +1,159 @@
+"""Orbital-Hessian eigenvalues against PySCF's Hessian as a matrix and published values."""
+
+import functools
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyscf.scf
+import pytest
+from pyscf.soscf import newton_ah
+from scf_problems import Prepared, from_row
+from systems import mole, molecule
+
+import dqc_lite as dqc
+from dqc_lite.errors import MethodError
+from dqc_lite.scf import davidson, stability
+from dqc_lite.scf.auto import Auto
+from dqc_lite.scf.rotations import Surface, turned
+
+DATA = pathlib.Path(__file__).parents[1] / "data" / "reference_values.json"
+BASIS = "6-31g"
+CASES = {
+    "restricted": ("h2o", None), "unrestricted": ("o2", None), "rohf": ("o2", "rohf"),
+}  # fmt: skip
+
+
+@functools.cache
+def _converged(kind: str):
+    name, restricted = CASES[kind]
+    p = Prepared.of(molecule(name, BASIS), dqc.HF(restricted))
+    return p, p.solve(dqc.DIIS())
+
+
+def _mean_field(kind: str):
+    built = mole(molecule(CASES[kind][0], BASIS), BASIS)
+    kinds = {"restricted": pyscf.scf.RHF, "unrestricted": pyscf.scf.UHF, "rohf": pyscf.scf.ROHF}
+    return kinds[kind](built)
+
+
+def _internal(kind: str) -> tuple[stability.Stability, Surface]:
+    p, state = _converged(kind)
+    found = stability.internal(p.hamiltonian, p.integrals, state, p.reference)
+    surface = Surface.at(p.hamiltonian, p.integrals, p.reference, state.mo_coeff, state.fock)
+    return found, surface
+
+
+def _pyscf_hessian(mf, generate, mo_coeff: np.ndarray, mo_occ: np.ndarray) -> np.ndarray:
+    """PySCF's orbital Hessian as a matrix; A + B of spin orbitals, twice it for closed shells."""
+    gradient, product, _ = generate(mf, mo_coeff, mo_occ)
+    matrix = np.array([product(v) for v in np.eye(gradient.size)])
+    return 0.5 * (matrix + matrix.T)
+
+
+@pytest.mark.parametrize("kind", ["restricted", "unrestricted"])
+def test_internal_eigenvalue_against_pyscf(kind: str) -> None:
+    found, surface = _internal(kind)
+    c, n = np.asarray(surface.mo_coeff), surface.layout.reference.occupations(surface.layout.nmo)
+    if kind == "restricted":
+        matrix = 0.5 * _pyscf_hessian(_mean_field(kind), newton_ah.gen_g_hop_rhf, c[0], n[0])
+    else:
+        matrix = _pyscf_hessian(_mean_field(kind), newton_ah.gen_g_hop_uhf, c, n)
+    assert abs(float(found.eigenvalue) - np.linalg.eigvalsh(matrix)[0]) < 2e-5
+    assert bool(found.stable)
+    assert float(found.residual) < stability.TOLERANCE
+
+
+def test_open_shell_mode_against_pyscf_energies() -> None:
+    """PySCF's ROHF Hessian leaves out a term at second order, its energies do not."""
+    found, surface = _internal("rohf")
+    mf, layout = _mean_field("rohf"), surface.layout
+    h1e = mf.get_hcore()
+
+    def energy(t: float) -> float:
+        c = turned(surface.mo_coeff, layout.generator(t * found.mode))
+        dm = np.asarray(layout.reference.density(c).matrix)
+        return mf.energy_elec(dm, h1e, mf.get_veff(dm=dm))[0]
+
+    curvature = (energy(0.01) + energy(-0.01) - 2.0 * energy(0.0)) / (2 * 0.01**2)
+    assert not bool(found.stable)
+    assert abs(curvature - float(found.eigenvalue)) < 1e-4
+    matrix = jax.jit(jax.vmap(lambda x: surface.product(x.reshape(layout.shape)).ravel()))(
+        jnp.eye(found.mode.size)
+    )
+    allowed = np.asarray(surface.allowed()).ravel()
+    lowest = np.linalg.eigvalsh(np.asarray(matrix)[np.ix_(allowed, allowed)])[0]
+    assert abs(lowest - float(found.eigenvalue)) < 2e-5
+
+
+def test_external_eigenvalue_against_pyscf() -> None:
+    """The unrestricted Hessian of a closed shell has both: the lowest is the triplet one here."""
+    p, state = _converged("restricted")
+    found = stability.external(p.hamiltonian, p.integrals, state, p.reference)
+    built = mole(molecule("h2o", BASIS), BASIS)
+    c = np.asarray(state.mo_coeff)[[0, 0]]
+    n = np.tile(p.reference.occupations(c.shape[-1]) / 2.0, (2, 1))
+    lowest = np.linalg.eigvalsh(
+        _pyscf_hessian(pyscf.scf.UHF(built), newton_ah.gen_g_hop_uhf, c, n)
+    )[0]
+    assert abs(float(found.eigenvalue) - lowest) < 2e-5
+    assert lowest < float(_internal("restricted")[0].eigenvalue) - 0.01
+
+
+def test_external_stability_is_of_closed_shells() -> None:
+    p, state = _converged("unrestricted")
+    with pytest.raises(MethodError, match="unrestricted"):
+        stability.external(p.hamiltonian, p.integrals, state, p.reference)
+
+
+def test_published_eigenvalue() -> None:
+    """Psi4's test of UHF stability, BH+."""
+    row = next(r for r in json.loads(DATA.read_text()) if r["name"].startswith("BH+ doublet UHF"))
+    p = Prepared.of(*from_row(row))
+    state = p.solve(Auto())
+    assert abs(float(state.stability) - row["value"][0]) < row["tolerance"]
+    assert bool(state.stable)
+
+
+def test_a_saddle_point_of_full_symmetry_is_left() -> None:
+    """Stretched H2, alike orbitals for alpha and beta: the gradient is zero by symmetry."""
+    mol = molecule("h2", BASIS)
+    p = Prepared.of(mol.with_positions(3.0 * mol.positions), dqc.HF(False))
+    plain, followed = p.solve(Auto(stability=False)), p.solve(Auto())
+    assert plain.stable is None
+    there = stability.internal(p.hamiltonian, p.integrals, plain, p.reference)
+    assert float(plain.gradient) < 1e-8
+    assert float(there.eigenvalue) < -0.05
+    assert not bool(there.stable)
+    assert bool(followed.stable)
+    assert float(followed.stability) > 0
+    assert float(followed.energy) < float(plain.energy) - 0.05
+    unfollowed = p.solve(Auto(max_follow=0))
+    assert not bool(unfollowed.stable)
+    assert float(unfollowed.energy) == float(plain.energy)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 60])
+def test_lowest_eigenpair_of_a_matrix(n: int) -> None:
+    """A block matrix whose lowest diagonal elements are not in the block of the lowest pair."""
+    rng = np.random.default_rng(n)
+    a = np.diag(np.sort(rng.uniform(0.5, 5.0, n))) + 0.05 * rng.normal(size=(n, n))
+    half = n // 2
+    a[:half, half:] = a[half:, :half] = 0.0
+    a[half:, half:] -= 0.9 * np.eye(n - half) + 0.3 * np.ones((n - half, n - half))
+    a = 0.5 * (a + a.T)
+    allowed = np.ones(n, bool)
+    found = jax.jit(lambda m: davidson.lowest(
+        lambda x: m @ x, jnp.diagonal(m), jnp.asarray(allowed), 1e-6, 200
+    ))(jnp.asarray(a))  # fmt: skip
+    assert abs(float(found.value) - np.linalg.eigvalsh(a)[0]) < 1e-9
+    assert np.linalg.norm(a @ found.vector - found.value * found.vector) < 1e-6
+
+
+def test_no_allowed_coordinate() -> None:
+    found = davidson.lowest(
+        lambda x: 0.0 * x, jnp.ones(4), jnp.zeros(4, bool), 1e-6, 20
+    )  # fmt: skip
+    assert float(found.value) == 0.0

@@ -1,0 +1,52 @@
+"""The state behind a solution: what solvers return before it is summarized."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+import dqc_lite as dqc
+from dqc_lite.integrals import operators
+from dqc_lite.scf import guess as guesses
+from dqc_lite.scf.loop import SCFState, Solver, scf
+from dqc_lite.scf.reference import Reference
+from dqc_lite.terms import Hamiltonian
+
+
+class Prepared(NamedTuple):
+    """Everything about a molecule and a method that does not depend on the solver."""
+
+    hamiltonian: Hamiltonian
+    integrals: Any
+    overlap: jnp.ndarray
+    guess_factor: jnp.ndarray
+    reference: Reference
+
+    @classmethod
+    def of(cls, mol: dqc.Molecule, method: dqc.HF) -> Prepared:
+        orbitals = mol.orbitals()
+        hamiltonian = method.hamiltonian(mol, None)
+        integrals = hamiltonian.prepare(mol, orbitals)
+        return cls(
+            hamiltonian, integrals, operators.overlap(orbitals), guesses.minao(mol, orbitals),
+            method.reference(mol),
+        )  # fmt: skip
+
+    def solve(self, solver: Solver, guess: str = "minao") -> SCFState:
+        return scf(
+            self.hamiltonian, self.integrals, self.overlap, self.guess_factor, solver,
+            self.reference, guess == "core",
+        )  # fmt: skip
+
+
+RESTRICTED = {"RHF": True, "UHF": False, "ROHF": "rohf"}
+
+
+def from_row(row: dict) -> tuple[dqc.Molecule, dqc.HF]:
+    """Molecule and method of a row of the reference data."""
+    mol = dqc.Molecule.from_atoms(
+        row["atoms"], row["basis"], ecp=row.get("ecp"), unit=row["unit"], charge=row["charge"],
+        spin=row["spin"], cart=row.get("cart", False),
+    )  # fmt: skip
+    return mol, dqc.HF(restricted=RESTRICTED[row["method"]])
