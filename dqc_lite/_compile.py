@@ -34,7 +34,8 @@ def adaptive_jit(
     def call(*args: Any) -> Any:
         dynamic = [a for i, a in enumerate(args) if i not in static_argnums]
         leaves = [x for x in jax.tree.leaves(dynamic) if hasattr(x, "size")]
-        if any(isinstance(x, jax.core.Tracer) for x in leaves):
+        # constants inside of a transformation are no tracers, but what is made there is
+        if any(isinstance(x, jax.core.Tracer) for x in (*leaves, jax.device_put(0.0))):
             return compiled(())(*args)
         return compiled(_options(work(*args) if work else sum(x.size for x in leaves)))(*args)
 

@@ -191,6 +191,26 @@ def scan_exchange(a, b, aa, ab, bb, tau_a, tau_b):
     return one(a, aa, tau_a) + one(b, bb, tau_b)
 
 
+def minnesota_exchange(label: str):
+    """Of M05 and M06-2X: PBE's enhancement times a polynomial in (tau_u - tau) / (tau_u + tau)."""
+    c = COMPONENTS[label]()
+    assert c.d is None
+
+    def one(rho, sigma, tau):
+        kappa, mu = number(c.gga.kappa), number(c.gga.mu)
+        p = sigma / (4 * (6 * mp.pi**2) ** (mp.mpf(2) / 3) * mp.cbrt(rho) ** 8)
+        uniform = mp.mpf(3) / 10 * (6 * mp.pi**2) ** (mp.mpf(2) / 3) * mp.cbrt(rho) ** 5
+        w = (uniform - tau) / (uniform + tau)
+        factor = 1 + kappa - kappa / (1 + mu * p / kappa)
+        polynomial = sum(number(a) * w**i for i, a in enumerate(c.a))
+        return number(c.scale) * uniform_exchange(rho) * factor * polynomial
+
+    def energy(a, b, aa, ab, bb, tau_a, tau_b):
+        return one(a, aa, tau_a) + one(b, bb, tau_b)
+
+    return energy
+
+
 EXACT = {
     "gga_x_b88": b88,
     "lda_c_pw_mod": pw92,
@@ -200,4 +220,7 @@ EXACT = {
     "mgga_x_scan": scan_exchange,
     "mgga_c_tpss": tpss_correlation("mgga_c_tpss"),
     "mgga_c_revtpss": tpss_correlation("mgga_c_revtpss"),
+    "hyb_mgga_x_m05": minnesota_exchange("hyb_mgga_x_m05"),
+    "hyb_mgga_x_m05_2x": minnesota_exchange("hyb_mgga_x_m05_2x"),
+    "hyb_mgga_x_m06_2x": minnesota_exchange("hyb_mgga_x_m06_2x"),
 }
