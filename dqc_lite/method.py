@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
-from dqc_lite.errors import BasisError, BasisTooSmallError, MethodError
+from dqc_lite.errors import BasisError, BasisTooSmallError, InputError, MethodError
 from dqc_lite.grid.atomic import Grid
 from dqc_lite.interop import dispersion
 from dqc_lite.molecule import Molecule
+from dqc_lite.scf.occupations import Fermi, Given
 from dqc_lite.scf.reference import Reference
 from dqc_lite.terms import (
     CorePotential,
@@ -27,6 +30,7 @@ from dqc_lite.xc.functional import Functional
 from dqc_lite.xc.names import functional
 
 Restricted = bool | None | Literal["rohf"]
+Occupations = tuple[float, ...] | tuple[tuple[float, ...], ...] | None
 
 
 @pytree
@@ -38,14 +42,19 @@ class HF:
             for spin 0, else unrestricted.
         density_fit: False for exact repulsion integrals, True for density fitting with the default
             auxiliary basis, or the name of one.
+        smearing: sigma = k_B T in hartree of Fermi-Dirac occupations; the energy is then the free
+            energy E - sigma S. None: the lowest orbitals are full.
+        occupations: electrons of each orbital from the lowest up, one tuple, or one for each spin
+            when unrestricted: fractions are allowed, as in spherical atoms.
     """
 
     restricted: Restricted = static(default=None)
     density_fit: bool | str = static(default=False)
+    smearing: float | None = static(default=None)
+    occupations: Occupations = static(default=None)
 
     def __post_init__(self) -> None:
-        _check_restricted(self.restricted)
-        _check_density_fit(self.density_fit)
+        _check_state(self)
 
     def hamiltonian(self, mol: Molecule, field: Float[Array, " 3"] | None) -> Hamiltonian:
         """Energy terms for this molecule; `field` in atomic units."""
@@ -58,7 +67,7 @@ class HF:
         Raises:
             MethodError, BasisTooSmallError.
         """
-        return reference_for(mol, self.restricted)
+        return reference_for(mol, self)
 
 
 @pytree
@@ -74,6 +83,7 @@ class KS:
         dispersion: None, "d3bj" or "d4" with the damping of the functional, or of another as in
             "d3bj:pbe".
         nonlocal_grid_level: of the grid of nonlocal correlation (VV10).
+        smearing, occupations: as in `HF`.
 
     Raises:
         FunctionalError, MethodError, BasisError, InputError.
@@ -85,12 +95,13 @@ class KS:
     grid_level: int | Grid = static(default=3)
     dispersion: str | None = static(default=None)
     nonlocal_grid_level: int | Grid = static(default=3)
+    smearing: float | None = static(default=None)
+    occupations: Occupations = static(default=None)
 
     def __post_init__(self) -> None:
         if isinstance(self.xc, str):
             object.__setattr__(self, "xc", functional(self.xc))
-        _check_restricted(self.restricted)
-        _check_density_fit(self.density_fit)
+        _check_state(self)
         for name in ("grid_level", "nonlocal_grid_level"):
             Grid.of(getattr(self, name))
         if self.dispersion is not None:
@@ -120,10 +131,38 @@ class KS:
         Raises:
             MethodError, BasisTooSmallError.
         """
-        return reference_for(mol, self.restricted)
+        return reference_for(mol, self)
 
 
 Method = HF | KS
+
+
+def _check_state(method: Method) -> None:
+    _check_restricted(method.restricted)
+    _check_density_fit(method.density_fit)
+    if method.occupations is not None:
+        object.__setattr__(method, "occupations", _occupation_sets(method.occupations))
+    if method.smearing is None:
+        return
+    sigma = method.smearing
+    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 0 < sigma < 1e3:
+        raise InputError(f"smearing = {sigma!r} must be a positive k_B T in hartree, or None.")
+    if method.occupations is not None or method.restricted == "rohf":
+        other = "occupations" if method.occupations is not None else "restricted = 'rohf'"
+        raise MethodError(f"smearing = {sigma!r} does not go with {other}; leave out one of them.")
+
+
+def _occupation_sets(given: Occupations) -> tuple[tuple[float, ...], ...]:
+    """One tuple for each set of orbitals."""
+    sets = tuple(given)
+    sets = sets if sets and all(np.ndim(n) == 1 for n in sets) else (sets,)
+    try:
+        return tuple(tuple(float(n) for n in numbers) for numbers in sets)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"occupations = {given!r} is not understood; give one number of electrons for each "
+            "orbital, in one tuple or, unrestricted, in one for each spin."
+        ) from None
 
 
 def _check_restricted(restricted: Restricted) -> None:
@@ -152,14 +191,15 @@ def one_electron_terms(mol: Molecule, field: Float[Array, " 3"] | None) -> tuple
     return terms
 
 
-def reference_for(mol: Molecule, restricted: Restricted) -> Reference:
-    """Resolve `restricted` for a molecule."""
+def reference_for(mol: Molecule, method: Method) -> Reference:
+    """What kind of state the method asks for in a molecule."""
     if max(mol.nelec) > mol.nao:
         raise BasisTooSmallError(
             f"{max(mol.nelec)} electrons of one spin do not fit {mol.nao} basis functions "
             f"({mol.layout.name}); take a larger basis."
         )
-    if restricted is True and mol.spin != 0:
+    restricted, fractions = method.restricted, method.smearing or method.occupations
+    if restricted is True and mol.spin != 0 and not fractions:
         raise MethodError(
             f"restricted = True needs spin = 0 and the molecule has spin = {mol.spin}; "
             "use restricted=False or 'rohf'."
@@ -167,4 +207,33 @@ def reference_for(mol: Molecule, restricted: Restricted) -> Reference:
     if restricted is None:
         restricted = mol.spin == 0
     kind = {True: "restricted", False: "unrestricted", "rohf": "restricted open-shell"}[restricted]
-    return Reference(kind, *mol.nelec)
+    return Reference(kind, *mol.nelec, _filling(mol, method, kind))
+
+
+def _filling(mol: Molecule, method: Method, kind: str) -> Given | Fermi | None:
+    """Occupations other than those of a determinant."""
+    if method.smearing is None and method.occupations is None:
+        return None
+    capacity = 2.0 if kind == "restricted" else 1.0
+    electrons = tuple(map(float, mol.nelec)) if kind == "unrestricted" else (float(sum(mol.nelec)),)
+    if method.smearing is not None:
+        return Fermi(float(method.smearing), electrons, capacity)
+    if kind == "restricted open-shell":
+        raise MethodError("occupations do not go with restricted = 'rohf'; use True or False.")
+    sets = method.occupations
+    sums = tuple(map(sum, sets))
+    if len(sets) != len(electrons) or not np.allclose(sums, electrons, rtol=0, atol=1e-10):
+        raise InputError(
+            f"occupations = {sets} hold {sums} electrons and the {kind} molecule has {electrons}; "
+            "give numbers that add up to them."
+        )
+    if any(not 0.0 <= n <= capacity for numbers in sets for n in numbers):
+        raise InputError(
+            f"occupations = {sets} must lie between 0 and {capacity:g} electrons each."
+        )
+    if max(map(len, sets)) > mol.nao:
+        raise BasisTooSmallError(
+            f"occupations of {max(map(len, sets))} orbitals do not fit {mol.nao} basis functions; "
+            "take a larger basis."
+        )
+    return Given(sets)

@@ -38,6 +38,7 @@ from dqc_lite.molecule import Molecule, require_x64
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.diis import DIIS
 from dqc_lite.scf.loop import SCFState, Solver, scf
+from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.solution import Certificate, Solution
 
 
@@ -115,7 +116,7 @@ def _converged(problem: Problem) -> tuple[Converged, SCFState]:
     reference = problem.method.reference(problem.mol)
     converged = Converged(
         integrals=integrals, overlap=overlap, energy=state.energy, density=state.density,
-        weighted=reference.energy_weighted(state.fock, state.density),
+        weighted=reference.energy_weighted(state.fock, state.density, state.mo_coeff),
         mo_energy=state.mo_energy, mo_coeff=state.mo_coeff, kept=state.kept, poison=state.poison,
         reference=reference, throw=problem.throw,
     )  # fmt: skip
@@ -269,13 +270,12 @@ def density_matrix(
 
 def _solution(problem: Problem, converged: Converged, state: SCFState) -> Solution:
     """Energy and density matrix are differentiable, the derivative of the rest is NaN."""
-    mol, reference = problem.mol, converged.reference
+    reference = converged.reference
     fixed = without_derivative(problem, state)
-    occupations = jnp.asarray(reference.occupations(mol.nao))
     certificate = Certificate(
         energy_change=fixed.delta_energy,
         orbital_gradient=fixed.gradient,
-        gap=_gap(fixed.mo_energy, occupations, fixed.kept),
+        gap=_gap(fixed, reference),
         kept_orbitals=fixed.kept,
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
@@ -285,7 +285,7 @@ def _solution(problem: Problem, converged: Converged, state: SCFState) -> Soluti
         energy=relaxed_energy(problem, converged), energies=fixed.energies,
         converged=fixed.converged, iterations=fixed.iterations,
         density_matrix=relaxed_density(problem, converged).matrix,
-        mo_energy=fixed.mo_energy, mo_coeff=fixed.mo_coeff, mo_occ=occupations,
+        mo_energy=fixed.mo_energy, mo_coeff=fixed.mo_coeff, mo_occ=fixed.mo_occ,
         history=fixed.history, certificate=certificate,
     )  # fmt: skip
 
@@ -324,8 +324,11 @@ def _warn_linear_dependence(state: SCFState, mol: Molecule) -> None:
         )
 
 
-def _gap(mo_energy: Array, mo_occ: Array, kept: Array) -> Array:
-    present = jnp.arange(mo_energy.shape[1]) < kept
-    highest = jnp.max(jnp.where(mo_occ > 0, mo_energy, -jnp.inf), axis=1)
-    lowest = jnp.min(jnp.where((mo_occ == 0) & present, mo_energy, jnp.inf), axis=1)
+def _gap(state: SCFState, reference: Reference) -> Array:
+    present = jnp.arange(state.mo_energy.shape[1]) < state.kept
+    # a smeared orbital counts as occupied when it is so at least by half
+    half = 0.5 * reference.filling.degeneracy if reference.smeared else 0.0
+    occupied = state.mo_occ > half
+    highest = jnp.max(jnp.where(occupied, state.mo_energy, -jnp.inf), axis=1)
+    lowest = jnp.min(jnp.where(~occupied & present, state.mo_energy, jnp.inf), axis=1)
     return jnp.min(lowest - highest)

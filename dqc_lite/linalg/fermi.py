@@ -97,7 +97,7 @@ def _scaled(a, w, mu, temperature):
 def _chemical_potential(a, w, v, nelec, temperature):
     """Root of the particle number, found by bisection, differentiated as an implicit function."""
     stop = jax.lax.stop_gradient
-    guess = _bisect(w, stop(nelec), stop(temperature))
+    guess = chemical_potential(w, stop(nelec), stop(temperature))
     valid = (nelec >= 0) & (nelec <= w.shape[-1]) & (temperature > 0)
     guess = guess * jnp.where(valid, 1.0, jnp.nan).astype(guess.dtype)
     x = (w - guess) / stop(temperature)
@@ -121,8 +121,11 @@ def _scaled_filling(x, m, nelec):
     return missing * jnp.exp(jnp.minimum(m, cap)) * jnp.exp(jnp.clip(m - cap, 0, cap))
 
 
-def _bisect(w, nelec, temperature):
-    """mu between the spectrum's ends, to rounding, from the sign of the scaled particle number."""
+def chemical_potential(w, nelec, temperature):
+    """mu of `nelec` fermions in levels w (n,), not differentiable.
+
+    Between the spectrum's ends, to rounding, from the sign of the scaled particle number.
+    """
     low, high = w[0] - _EDGE * temperature, w[-1] + _EDGE * temperature
 
     def excess(mu):

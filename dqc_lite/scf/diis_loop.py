@@ -15,6 +15,7 @@ from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.density import Density
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.diis import DIIS, History
+from dqc_lite.scf.occupations import Filled
 from dqc_lite.scf.orthogonalization import canonical, diagonalize
 from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.state import Point, Problem, SCFState
@@ -38,28 +39,36 @@ def diis_scf(
     x, kept = canonical(overlap)
     problem = Problem(hamiltonian, integrals, overlap, x, kept, reference)
     if core_guess:
-        mo_coeff = _bare_orbitals(problem)
-        density = reference.density(mo_coeff)
+        filled, density = reference.fill(*_bare_orbitals(problem))
     else:
         density = guesses.density_of(guess_factor, x, reference)
-        mo_coeff = jnp.zeros((reference.nset, *x.shape))
-    width = reference.nocc
+        filled = _no_orbitals(reference, x)
+    width = reference.columns(x.shape[-1])
     if _small((integrals, overlap)):
         width = max(width, density.factor.shape[-1])
     loop = _Loop(problem, solver, width)
-    start = loop.start(density, mo_coeff)
+    start = loop.start(density, filled)
     if density.factor.shape[-1] > width:
         start = loop.cycle(start)
     return loop.finish(jax.lax.while_loop(loop.unfinished, loop.cycle, start))
 
 
-def _bare_orbitals(problem: Problem) -> Float[Array, "set ao mo"]:
-    """Orbitals without electron repulsion."""
+def _no_orbitals(reference: Reference, x: Float[Array, "ao mo"]) -> Filled:
+    """A guess that is a density has none."""
+    nset, nmo = reference.nset, x.shape[-1]
+    free = jnp.zeros(()) if reference.smeared else None
+    return Filled(jnp.zeros((nset, *x.shape)), *jnp.zeros((2, nset, nmo)), free)
+
+
+def _bare_orbitals(
+    problem: Problem,
+) -> tuple[Float[Array, "set mo"], Float[Array, "set ao mo"]]:
+    """Energies and orbitals without electron repulsion."""
     reference, nao = problem.reference, len(problem.overlap)
     bare = Density.from_factor(jnp.zeros((reference.nspin, nao, reference.nocc)))
     _, fock = problem.hamiltonian.evaluate(problem.integrals, bare)
     effective = fock if reference.nset == len(fock) else fock[:1]
-    return diagonalize(effective, problem.x, problem.kept)[1]
+    return diagonalize(effective, problem.x, problem.kept)
 
 
 def _small(arguments: Any) -> bool:
@@ -74,9 +83,9 @@ class _Cycle:
     ``builds`` counts the densities evaluated; the guess was the first.
     """
 
-    mo_coeff: Float[Array, "set ao mo"]
+    filled: Filled
     point: Point
-    next_coeff: Float[Array, "set ao mo"]
+    next_filled: Filled
     next_density: Density
     mixed: Float[Array, "set ao ao"]
     diis: History
@@ -97,12 +106,12 @@ class _Loop:
     solver: DIIS
     width: int
 
-    def start(self, density: Density, mo_coeff: Float[Array, "set ao mo"]) -> _Cycle:
-        shapes = jax.eval_shape(self.problem.evaluate, density)
+    def start(self, density: Density, filled: Filled) -> _Cycle:
+        shapes = jax.eval_shape(self.problem.evaluate, density, filled)
         point = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         infinite = jnp.asarray(jnp.inf)
         return _Cycle(
-            mo_coeff=mo_coeff, point=point, next_coeff=mo_coeff,
+            filled=filled, point=point, next_filled=filled,
             next_density=self.padded(density), mixed=point.effective,
             diis=History.empty(self.solver.space, point.effective),
             delta_energy=infinite, builds=jnp.zeros((), int),
@@ -110,7 +119,7 @@ class _Loop:
         )  # fmt: skip
 
     def cycle(self, c: _Cycle) -> _Cycle:
-        point = self.problem.evaluate(c.next_density)
+        point = self.problem.evaluate(c.next_density, c.next_filled)
         first = c.builds == 0
         delta = jnp.where(first, jnp.inf, point.energy - c.point.energy)
         row = jnp.stack([point.energy, delta, point.gradient])[None]
@@ -118,11 +127,12 @@ class _Loop:
         damped = (point.gradient > DAMPED_ABOVE) & ~first
         share = jnp.where(damped, self.solver.damping, 0.0)
         mixed = (1.0 - share) * diis.extrapolate() + share * c.mixed
-        _, mo_coeff = diagonalize(mixed, self.problem.x, self.problem.kept)
+        orbitals = diagonalize(mixed, self.problem.x, self.problem.kept)
+        filled, density = self.problem.reference.fill(*orbitals)
         return _Cycle(
-            mo_coeff=c.next_coeff, point=point, next_coeff=mo_coeff,
-            next_density=self.padded(self.problem.reference.density(mo_coeff)),
-            mixed=mixed, diis=diis, delta_energy=delta, builds=c.builds + 1,
+            filled=c.next_filled, point=point, next_filled=filled,
+            next_density=self.padded(density), mixed=mixed, diis=diis, delta_energy=delta,
+            builds=c.builds + 1,
             log=jax.lax.dynamic_update_slice_in_dim(c.log, row, c.builds, 0),
         )  # fmt: skip
 
@@ -142,7 +152,8 @@ class _Loop:
 
     def finish(self, c: _Cycle) -> SCFState:
         return self.problem.finish(
-            point=c.point, mo_coeff=c.mo_coeff, delta_energy=c.delta_energy,
+            point=c.point, density=self.problem.reference.density_of(c.filled),
+            mo_coeff=c.filled.mo_coeff, delta_energy=c.delta_energy,
             converged=self.converged(c), iterations=c.builds - 1, history=c.log[1:],
             fock_builds=c.builds,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dqc_lite._types import Array, Float
+from dqc_lite.errors import MethodError
 from dqc_lite.scf.auto import Auto, staged
 from dqc_lite.scf.diis import DIIS
 from dqc_lite.scf.diis_loop import diis_scf
@@ -31,5 +32,10 @@ def scf(
     problem = hamiltonian, integrals, overlap
     if isinstance(solver, DIIS):
         return diis_scf(*problem, guess_factor, solver, reference, core_guess)
+    if reference.filling is not None:
+        raise MethodError(
+            f"smearing and given occupations are solved by DIIS, not by {type(solver).__name__}; "
+            "use solver=dqc_lite.DIIS()."
+        )
     start = diis_scf(*problem, guess_factor, solver.first(), reference, core_guess)
     return staged(*problem, start, solver, reference)

@@ -16,17 +16,23 @@ import numpy as np
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
 from dqc_lite.density import Density
+from dqc_lite.errors import ResponseError
+from dqc_lite.scf.occupations import Fermi, Filled, Given
 
 Kind = Literal["restricted", "unrestricted", "restricted open-shell"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A determinant of `nalpha` and `nbeta` electrons with orbitals filled from below (static)."""
+    """The kind of state of `nalpha` and `nbeta` electrons (static).
+
+    A determinant of the lowest orbitals, unless `filling` says otherwise.
+    """
 
     kind: Kind
     nalpha: int
     nbeta: int
+    filling: Given | Fermi | None = None
 
     @property
     def nset(self) -> int:
@@ -41,22 +47,69 @@ class Reference:
     @property
     def nocc(self) -> int:
         """Columns of the occupied factor; at least one, empty if there are no electrons."""
+        if isinstance(self.filling, Given):
+            return max(max(map(len, self.filling.numbers)), 1)
         return max(self.nalpha, 1)
 
+    @property
+    def smeared(self) -> bool:
+        """Whether the orbital energies decide on fractions of electrons."""
+        return isinstance(self.filling, Fermi)
+
+    def columns(self, nmo: int) -> int:
+        """Columns of the factor of the density."""
+        return nmo if self.smeared else self.nocc
+
     def occupations(self, nmo: int) -> np.ndarray:
-        """(set, mo) electrons in each orbital, from below."""
+        """(set, mo) electrons in each orbital, from below.
+
+        Raises:
+            ResponseError: those of a smeared state are no constants.
+        """
+        if self.smeared:
+            raise ResponseError(
+                "the response of smeared occupations is not available: first derivatives of "
+                "dqc_lite.energy are; leave smearing out for others."
+            )
+        if isinstance(self.filling, Given):
+            return self.filling.array(nmo)
         index = np.arange(nmo)
         alpha, beta = (index < self.nalpha).astype(float), (index < self.nbeta).astype(float)
         return np.stack([alpha, beta]) if self.nset == 2 else (alpha + beta)[None]
 
     def density(self, mo_coeff: Float[Array, "set ao mo"]) -> Density:
         """Density of orbitals filled from below."""
+        if self.filling is not None:
+            return self._weighted(mo_coeff, jnp.asarray(self.occupations(mo_coeff.shape[-1])))
         occupied = mo_coeff[:, :, : self.nocc]
         index = np.arange(self.nocc)
         alpha, beta = (index < self.nalpha).astype(float), (index < self.nbeta).astype(float)
         if self.kind == "restricted":
             return Density.from_factor(occupied * np.sqrt(alpha + beta))
         return Density.from_factor(occupied * np.stack([alpha, beta])[:, None, :])
+
+    def _weighted(
+        self, mo_coeff: Float[Array, "set ao mo"], mo_occ: Float[Array, "set mo"]
+    ) -> Density:
+        columns = self.columns(mo_coeff.shape[-1])
+        return Density.from_factor((mo_coeff * jnp.sqrt(mo_occ)[:, None, :])[:, :, :columns])
+
+    def density_of(self, filled: Filled) -> Density:
+        """Density of orbitals with their electrons."""
+        if self.smeared:
+            return self._weighted(filled.mo_coeff, filled.mo_occ)
+        return self.density(filled.mo_coeff)
+
+    def fill(
+        self, mo_energy: Float[Array, "set mo"], mo_coeff: Float[Array, "set ao mo"]
+    ) -> tuple[Filled, Density]:
+        """Electrons into orbitals of these energies (hartree, ascending)."""
+        if isinstance(self.filling, Fermi):
+            filled = Filled(mo_coeff, mo_energy, *self.filling.occupations(mo_energy))
+        else:
+            mo_occ = jnp.asarray(self.occupations(mo_coeff.shape[-1]))
+            filled = Filled(mo_coeff, mo_energy, mo_occ, None)
+        return filled, self.density_of(filled)
 
     def from_total(self, factor: Float[Array, "ao any"]) -> Density:
         """Density of a guess, its electrons shared evenly between the spins."""
@@ -92,8 +145,17 @@ class Reference:
 
     @functools.partial(adaptive_jit, static_argnums=(0,))
     def energy_weighted(
-        self, fock: Float[Array, "spin ao ao"], density: Density
+        self,
+        fock: Float[Array, "spin ao ao"],
+        density: Density,
+        mo_coeff: Float[Array, "set ao mo"],
     ) -> Float[Array, "ao ao"]:
-        """W = sum_s P_s F_s P_s (half of it for a doubly occupied closed shell), hartree."""
+        """W = sum_s P_s F_s P_s (half of it for a doubly occupied closed shell), hartree.
+
+        With fractions of electrons W = sum_i n_i e_i c_i c_i^T = S^-1 F P, S^-1 = C C^T.
+        """
+        if self.filling is not None:
+            product = mo_coeff @ (mo_coeff.swapaxes(-1, -2) @ fock @ density.matrix)
+            return 0.5 * (product + product.swapaxes(-1, -2)).sum(0)
         weighted = jnp.einsum("smn,snl,slk->mk", density.matrix, fock, density.matrix)
         return weighted * density.exchange_weight

@@ -186,7 +186,8 @@ class _Newton:
 
     def finish(self, c: _Cycle) -> SCFState:
         return self.problem.finish(
-            point=c.point, mo_coeff=c.mo_coeff, delta_energy=c.delta_energy,
+            point=c.point, density=self._density(c.mo_coeff), mo_coeff=c.mo_coeff,
+            delta_energy=c.delta_energy,
             converged=self.converged(c), iterations=c.iteration, history=c.log[1:],
             fock_builds=c.builds,
         )  # fmt: skip

@@ -38,7 +38,7 @@ class Solution:
     """A self-consistent solution.
 
     Attributes:
-        energy: total energy, hartree.
+        energy: total energy, hartree; the free energy where occupations are smeared.
         energies: its components, hartree.
         converged: whether both tolerances of the solver were met.
         iterations: number of cycles (diagonalizations).

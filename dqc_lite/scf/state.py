@@ -11,7 +11,8 @@ import numpy as np
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.density import Density
-from dqc_lite.scf.orthogonalization import present
+from dqc_lite.scf.occupations import Fermi, Filled
+from dqc_lite.scf.orthogonalization import diagonalize, present
 from dqc_lite.scf.reference import Reference
 from dqc_lite.terms import Hamiltonian
 
@@ -40,6 +41,7 @@ class SCFState:
     history: Float[Array, "cycle 3"]
     mo_energy: Float[Array, "set mo"]
     mo_coeff: Float[Array, "set ao mo"]
+    mo_occ: Float[Array, "set mo"]
     kept: Int[Array, ""]
     fock_builds: Int[Array, ""]
     stability: Float[Array, ""] | None = None
@@ -77,8 +79,12 @@ class Problem:
     kept: Bool[Array, " mo"]
     reference: Reference
 
-    def evaluate(self, density: Density) -> Point:
-        """Energies, Fock matrices, their commutator with the density, gradient norm."""
+    def evaluate(self, density: Density, filled: Filled | None = None) -> Point:
+        """Energies, Fock matrices, their commutator with the density, gradient norm.
+
+        Smeared orbitals `filled` of that density add their entropy, and to the gradient the
+        electrons that are not where the new orbital energies want them.
+        """
         energies, fock = self.hamiltonian.evaluate(self.integrals, density)
         effective = self.reference.effective_fock(fock, density, self.overlap)
         commuting = self.reference.commuting_density(density)
@@ -86,6 +92,12 @@ class Problem:
         error = product - product.swapaxes(-1, -2)
         # [F, P] holds each occupied-virtual element twice, times the occupation
         gradient = jnp.linalg.norm(error) / np.sqrt(2.0)
+        if filled is not None and isinstance(self.reference.filling, Fermi):
+            energies = energies | {"smearing": filled.free}
+            c = filled.mo_coeff
+            levels = jnp.einsum("smi,smn,sni->si", c, effective, c)
+            mismatch = self.reference.filling.mismatch(filled, levels)
+            gradient = jnp.hypot(gradient, jnp.linalg.norm(mismatch))
         return Point(energies, fock, effective, error, gradient)
 
     def enough_functions(self) -> Bool[Array, ""]:
@@ -95,6 +107,7 @@ class Problem:
     def finish(
         self,
         point: Point,
+        density: Density,
         mo_coeff: Float[Array, "set ao mo"],
         delta_energy: Float[Array, ""],
         converged: Bool[Array, ""],
@@ -103,14 +116,18 @@ class Problem:
         fock_builds: Int[Array, ""],
     ) -> SCFState:
         """The state at `point`, the surface at the density of `mo_coeff`."""
-        mo_energy, canonical = self.canonical_orbitals(point.effective, mo_coeff)
+        if self.reference.smeared:
+            mo_energy, canonical = diagonalize(point.effective, self.x, self.kept)
+        else:
+            mo_energy, canonical = self.canonical_orbitals(point.effective, mo_coeff)
+        filled, _ = self.reference.fill(mo_energy, canonical)
         return SCFState(
-            density=self.reference.density(mo_coeff), energies=point.energies,
+            density=density, energies=point.energies,
             energy=point.energy, fock=point.fock, gradient=point.gradient,
             delta_energy=delta_energy, converged=converged,
             poison=jnp.where(converged, 1.0, jnp.nan),
             iterations=iterations, history=history, mo_energy=mo_energy, mo_coeff=canonical,
-            kept=self.kept.sum(), fock_builds=fock_builds,
+            mo_occ=filled.mo_occ, kept=self.kept.sum(), fock_builds=fock_builds,
         )  # fmt: skip
 
     def canonical_orbitals(
