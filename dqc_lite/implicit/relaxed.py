@@ -18,7 +18,13 @@ from dqc_lite._types import Array
 from dqc_lite.density import Density
 from dqc_lite.implicit import minres
 from dqc_lite.implicit.moving import moving, tangent_along, tangent_of
-from dqc_lite.implicit.orbitals import Constants, Converged, density_at, orbital_gradient
+from dqc_lite.implicit.orbitals import (
+    Constants,
+    Converged,
+    density_at,
+    orbital_gradient,
+    orthonormal,
+)
 from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
@@ -177,18 +183,30 @@ def _density(problem: Problem, converged: Converged) -> Density:
     return density_at(converged, overlap(problem, converged), x)
 
 
-relaxed_density = _constant(lambda c: c.density, _density)
+def _aligned(converged: Converged) -> Density:
+    """The converged density with the factor whose derivative `density_at` is.
+
+    Factors of one density differ by a rotation of the occupied orbitals, and so do derivatives.
+    """
+    if converged.reference.smeared:
+        return converged.density
+    moving = density_at(converged, converged.overlap, converged.unmoved())
+    return Density(converged.density.matrix, moving.factor)
+
+
+relaxed_density = _constant(_aligned, _density)
 """The converged density."""
 
 
 def _weighted(problem: Problem, converged: Converged) -> tuple[Density, Array]:
     density = relaxed_density(problem, converged)
-    held, _ = integrals(problem, converged)
+    held, s = integrals(problem, converged)
     _, fock = problem.hamiltonian().evaluate(held, density)
-    return density, converged.reference.energy_weighted(fock, density)
+    complete = orthonormal(converged, s)
+    return density, converged.reference.energy_weighted(fock, density, complete)
 
 
-_stationary = _constant(lambda c: (c.density, c.weighted), _weighted)
+_stationary = _constant(lambda c: (_aligned(c), c.weighted), _weighted)
 """P and the energy-weighted density matrix W."""
 
 

@@ -114,17 +114,16 @@ def auxiliary(
     """Layout, exponents and normalized coefficients of an auxiliary basis.
 
     `name` None follows PySCF's rules for the default one, which look at the names of the orbital
-    basis sets and, where there is none, at the exponents. Without exact `exchange` the smaller
-    sets for the Coulomb energy alone are taken where there are any.
+    basis sets and, where there is none, at the exponents. Without exact `exchange` that is the
+    smaller set for the Coulomb energy alone, if there is one for the basis set of all atoms.
 
     Raises:
         BasisError: no such auxiliary basis.
     """
     mole = _orbital_mole(layout)
-    kind = "HF" if exchange else "PBE"  # any functional with, or without, exact exchange
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # PySCF advises on its own interface
-            basis = addons.make_auxbasis(mole, xc=kind) if name is None else name
+            basis = name or _default_auxiliary(mole, layout, exchange)
             auxiliary_mole = addons.make_auxmol(mole, basis)
     except (BasisNotFoundError, KeyError, ValueError, AssertionError) as error:
         raise BasisError(
@@ -132,6 +131,13 @@ def auxiliary(
             f"{', '.join(sorted(set(layout.symbols)))}; True takes the default one."
         ) from error
     return fixed_functions(auxiliary_mole)
+
+
+def _default_auxiliary(mole: pyscf.gto.Mole, layout: Layout, exchange: bool) -> str | dict:
+    coulomb_only = None
+    if not exchange and len(set(layout.names)) == 1:
+        coulomb_only = addons.predefined_auxbasis(mole, layout.names[0], "PBE")  # or any pure one
+    return coulomb_only or addons.make_auxbasis(mole)
 
 
 def _orbital_mole(layout: Layout) -> pyscf.gto.Mole:

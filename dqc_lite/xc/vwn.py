@@ -58,13 +58,29 @@ class Fit:
     def __call__(self, k: int, x: Float[Array, " point"]) -> Float[Array, "..."]:
         """Entry `k`, hartree, at x = sqrt(r_s)."""
         b, c, x0 = self.b[k], self.c[k], self.x0[k]
-        q = jnp.sqrt(4.0 * c - b**2)
         shift = b * x0 / (x0**2 + b * x0 + c)
         log_quadratic = jnp.log1p((b + c / x) / x)
-        angle = (2.0 / q) * (b - shift * (b + 2.0 * x0)) * jnp.arctan(q / (2.0 * x + b))
+        angle = 2.0 * (b - shift * (b + 2.0 * x0)) * _angle(4.0 * c - b**2, 2.0 * x + b)
         return self.a[k] * (
             (shift - 1.0) * log_quadratic + angle - 2.0 * shift * jnp.log1p(-x0 / x)
         )
+
+
+def _angle(q2: Float[Array, ""], y: Float[Array, " point"]) -> Float[Array, " point"]:
+    """arctan(q / y) / q, y > 0: an analytic function of q^2 through 0, where artanh takes over.
+
+    The parameters of the random-phase fit have q^2 = 0.002; fitting them may change its sign.
+    """
+    r2 = q2 / y**2
+    small = jnp.abs(r2) < 1e-2
+    root = jnp.sqrt(jnp.abs(jnp.where(small, 1.0, r2)))
+    series = jnp.zeros_like(r2)
+    for k in reversed(range(8)):
+        series = 1.0 / (2 * k + 1) - jnp.where(small, r2, 0.0) * series
+    far = jnp.where(
+        r2 > 0, jnp.arctan(root), jnp.arctanh(jnp.where((r2 < 0) & ~small, root, 0.0))
+    )
+    return jnp.where(small, series, far / root) / y
 
 
 def _monte_carlo() -> Fit:

@@ -10,7 +10,10 @@ from systems import central_difference, molecule
 
 import dqc_lite as dqc
 
-FUNCTIONALS = ("pbe", "b3lyp", "r2scan", "camb3lyp", "wb97m_v", "hse06")
+SLOW = ("wb97m_v", "hse06")
+FUNCTIONALS = [
+    "pbe", "b3lyp", "r2scan", "camb3lyp", *(pytest.param(x, marks=pytest.mark.slow) for x in SLOW),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("xc", FUNCTIONALS)

@@ -38,6 +38,16 @@ def as_rows(variables) -> np.ndarray:
     return np.concatenate([np.atleast_2d(np.asarray(v)) for v in variables])
 
 
+NPOINT = 64
+"""Points of most tests: operations that XLA has compiled for one of them serve the others."""
+
+
+def of_size(rows) -> np.ndarray:
+    """The points repeated until they are `NPOINT`."""
+    assert rows.shape[1] <= NPOINT
+    return np.take(rows, np.arange(NPOINT), axis=1, mode="wrap")
+
+
 def _gradients(sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradient vectors (3, point) of alpha and beta with these products."""
     a = np.sqrt(sigma[0])

@@ -4,6 +4,7 @@ import functools
 
 import hypothesis.strategies as st
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pyscf.dft.libxc as libxc
 import pytest
@@ -16,7 +17,7 @@ from dqc_lite.xc.components import COMPONENTS
 from dqc_lite.xc.functional import Functional, exact_exchange
 from dqc_lite.xc.names import functional, list_components, list_functionals
 
-POINTS = 20
+POINTS = libxc_oracle.NPOINT
 DENSITY = {1: libxc_oracle.unpolarized, 2: libxc_oracle.polarized}
 
 
@@ -32,18 +33,16 @@ def variables(spin):
 
 
 @functools.cache
-def compiled(label, spin):
-    """Energy density of a component, of omega."""
-    density = DENSITY[spin](*variables(spin))
-    return jax.jit(lambda component, *omega: component.energy_density(density, *omega))
+def density(spin):
+    return DENSITY[spin](*map(jnp.asarray, variables(spin)))
 
 
 def energies(f: Functional, spin):
     """Weighted energy densities of every component, (component, point)."""
     rows = [np.zeros(POINTS)]
-    for weight, component, label in zip(f.weights, f.components, f.labels, strict=True):
+    for weight, component in zip(f.weights, f.components, strict=True):
         omega = (f.omega,) if getattr(component, "attenuated", False) else ()
-        rows.append(weight * np.asarray(compiled(label, spin)(component, *omega)))
+        rows.append(weight * np.asarray(component.energy_density(density(spin), *omega)))
     return np.array(rows)
 
 
