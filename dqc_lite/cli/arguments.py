@@ -102,6 +102,10 @@ def _add_method_options(group: argparse._ArgumentGroup) -> None:
         help="kind of determinant; auto: restricted for spin 0, else unrestricted (default)",
     )  # fmt: skip
     add(
+        "--smearing", type=_finite, metavar="SIGMA",
+        help="Fermi-Dirac occupations of this k_B T in hartree; the energy is the free energy",
+    )  # fmt: skip
+    add(
         DENSITY_FIT, nargs="?", const=True, default=False, metavar="AUX",
         help="density-fitted repulsion, in PySCF's default auxiliary basis or in AUX",
     )  # fmt: skip
@@ -109,6 +113,11 @@ def _add_method_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_scf_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
+    add(
+        "--solver", choices=("diis", "auto"), default="diis",
+        help="diis (default), or auto: then second order where it fails, and away from saddle "
+        "points",
+    )  # fmt: skip
     add("--guess", default="minao", metavar="NAME", help="minao (default) or core")
     add(
         "--max-cycle", type=int, default=MAX_CYCLE, metavar="N",

@@ -14,6 +14,7 @@ from dqc_lite.integrals import layouts
 from dqc_lite.method import HF, KS, Method, Restricted
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
+from dqc_lite.scf.auto import Auto
 from dqc_lite.scf.diis import DIIS
 
 _RESTRICTED: dict[str, Restricted] = {"auto": None, "true": True, "false": False, "rohf": "rohf"}
@@ -25,7 +26,7 @@ class Calculation:
 
     mol: Molecule
     method: Method
-    solver: DIIS
+    solver: DIIS | Auto
     guess: str
     electric_field: tuple[float, ...] | None
 
@@ -77,6 +78,7 @@ def _method(options: Namespace) -> Method:
         raise BasisError("density_fit = '' is empty; name an auxiliary basis or leave it out.")
     common = {
         "restricted": _RESTRICTED[options.restricted], "density_fit": options.density_fit,
+        "smearing": options.smearing,
     }  # fmt: skip
     name = options.method or ("hf" if options.xc is None else "ks")
     if name.lower() == "ks":
@@ -93,8 +95,9 @@ def _method(options: Namespace) -> Method:
     return HF(**common)
 
 
-def _solver(options: Namespace) -> DIIS:
-    return DIIS(
+def _solver(options: Namespace) -> DIIS | Auto:
+    kind = Auto if options.solver == "auto" else DIIS
+    return kind(
         max_cycle=options.max_cycle,
         energy_tol=options.energy_tol,
         gradient_tol=options.gradient_tol,

@@ -12,7 +12,8 @@ Fields of every command (units also stand in the file, in ``units``):
 - ``reference`` ("restricted", "unrestricted", "restricted open-shell"),
   ``density_fit`` (false, true for the default auxiliary basis, or its name)
 - ``electric_field``: three numbers in atomic units, or null
-- ``solver``: ``guess``, ``max_cycle``, ``energy_tol`` and ``gradient_tol`` in hartree
+- ``smearing``: hartree, or null
+- ``solver``: ``name``, ``guess``, ``max_cycle``, ``energy_tol`` and ``gradient_tol`` in hartree
 - ``converged``: of the SCF; for ``check-grad`` of the SCF at the geometry given
 - ``energy`` in hartree
 - ``timings``: seconds by step
@@ -25,7 +26,8 @@ Fields of every command (units also stand in the file, in ``units``):
 - ``mo_energy`` (hartree) and ``mo_occ``: one list for each set of orbitals (alpha and beta when
   unrestricted), of the orbitals left after the removal of linear dependence
 - ``certificate``: ``energy_change``, ``orbital_gradient``, ``gap`` in hartree (null where there is
-  no virtual or no occupied orbital), ``kept_orbitals``
+  no virtual or no occupied orbital), ``kept_orbitals``, ``fock_builds``, and with ``auto``
+  ``lowest_hessian_eigenvalue`` (hartree) and ``stable``, else null
 
 ``forces`` adds ``forces``: one list of three for each atom, hartree/bohr; null if not converged.
 
@@ -139,8 +141,9 @@ def _input(options: Namespace, calculation: Calculation) -> dict[str, Any]:
         "reference": calculation.reference,
         "density_fit": calculation.method.density_fit,
         "electric_field": calculation.electric_field,
+        "smearing": calculation.method.smearing,
         "solver": {
-            "guess": calculation.guess, "max_cycle": solver.max_cycle,
+            "name": options.solver, "guess": calculation.guess, "max_cycle": solver.max_cycle,
             "energy_tol": solver.energy_tol, "gradient_tol": solver.gradient_tol,
         },
     }  # fmt: skip
@@ -175,5 +178,8 @@ def _solution(solution: Solution) -> dict[str, Any]:
             "orbital_gradient": certificate.orbital_gradient,
             "gap": certificate.gap,
             "kept_orbitals": certificate.kept_orbitals,
+            "fock_builds": certificate.fock_builds,
+            "lowest_hessian_eigenvalue": certificate.lowest_hessian_eigenvalue,
+            "stable": certificate.stable,
         },
     }

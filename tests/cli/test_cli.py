@@ -324,6 +324,13 @@ def test_bad_geometry_files(tmp_path, name):
         (["--charge", "30"], "ChargeSpinError", "charge = 30"),
         (["--spin", "2", "--restricted", "true"], "MethodError", "restricted"),
         (["--method", "ks"], "MethodError", "'ks'"),
+        (["--method", "mp2"], "MethodError", "'mp2'"),
+        (["--xc", "pbee"], "FunctionalError", "'pbee'"),
+        (["--xc", "pbe", "--grid-level", "10"], "InputError", "grid_level = 10"),
+        (["--xc", "pbe", "--dispersion", "d5"], "InputError", "'d5'"),
+        (["--xc", "lda,vwn", "--dispersion", "d4"], "FunctionalError", "d4:pbe"),
+        (["--grid-level", "2"], "MethodError", "--grid-level"),
+        (["--smearing", "-1"], "InputError", "smearing = -1"),
         (["--guess", "nope"], "InputError", "'nope'"),
         (["--max-cycle", "0"], "InputError", "max_cycle"),
         (["--max-cycle", "999999999999"], "InputError", "max_cycle"),
@@ -337,6 +344,37 @@ def test_bad_input(options, error, names):
     assert err.startswith(f"error: {error}: ")
     assert names in err
     assert err.count("\n") == 1
+
+
+def test_density_functional(tmp_path):
+    out = tmp_path / "out.json"
+    code, text, err = run(
+        "forces", WATER, "--xc", "pbe", "--basis", "sto-3g", "--grid-level", 0,
+        "--dispersion", "d3bj", "--solver", "auto", "--json", out,
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "gga_x_pbe" in text
+    record = load_strict(out)
+    assert (record["method"], record["xc"], record["grid_level"]) == ("ks", "pbe", 0)
+    assert record["solver"]["name"] == "auto"
+    assert record["certificate"]["stable"] is True
+    assert record["certificate"]["lowest_hessian_eigenvalue"] > 0
+    assert {"exchange_correlation", "dispersion"} < record["components"].keys()
+    assert abs(sum(record["components"].values()) - record["energy"]) < 1e-9
+    mol = dqc.Molecule.from_xyz(WATER, "sto-3g")
+    method = dqc.KS("pbe", grid_level=0, dispersion="d3bj")
+    np.testing.assert_allclose(record["forces"], dqc.forces(mol, method), atol=1e-8)
+
+
+def test_parameters_of_a_functional(tmp_path):
+    out = tmp_path / "out.json"
+    options = ("--xc", "b3lyp", "--basis", "sto-3g", "--grid-level", 0, "--max-components", 2)
+    code, text, err = run("check-grad", WATER, *options, "--wrt", "xc", "--json", out)
+    assert (code, err) == (0, "")
+    assert load_strict(out)["wrt"] == "xc"
+    code, _, err = run("check-grad", WATER, "--basis", "sto-3g", "--wrt", "xc")
+    assert code == 2
+    assert "--xc" in err
 
 
 @pytest.mark.parametrize(
