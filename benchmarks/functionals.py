@@ -79,9 +79,8 @@ def compare(name: str, nspin: int, npoint: int, repeat: int) -> list[str]:
     first = times["ours"][0]
     mine, other = (statistics.median(times[engine][1:]) for engine in ("ours", "libxc"))
     kind = "closed shell" if nspin == 1 else "polarized"
-    return [
-        name, kind, f"{1e3 * mine:.1f}", f"{1e3 * other:.1f}", f"{mine / other:.2f}", f"{first:.2f}",
-    ]  # fmt: skip
+    numbers = [f"{1e3 * mine:.1f}", f"{1e3 * other:.1f}", f"{mine / other:.2f}", f"{first:.2f}"]
+    return [name, kind, *numbers]
 
 
 def main() -> None:

@@ -25,9 +25,22 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 
 import contextlib
+import pathlib
 from collections.abc import Callable, Iterator
 
 import pytest
+
+MEMORY_LIMIT = 2 * 2**30
+"""Bytes of one test process, beyond which compiled programs are dropped between files."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bounded_memory() -> Iterator[None]:
+    yield
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    if pages * os.sysconf("SC_PAGE_SIZE") > MEMORY_LIMIT:
+        jax.clear_caches()
+
 
 _COMPILATIONS: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(

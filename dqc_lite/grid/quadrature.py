@@ -105,11 +105,15 @@ class Quadrature:
         keep = size <= min(CACHE_BYTES, CACHE_SHARE * memory.budget_bytes())
         return _build(orbitals, positions, grid, order, keep)
 
-    def block_values(self, k: Array) -> Float[Array, "component ao point"]:
-        """Orbitals on the points of block k."""
+    def stored(self) -> Array:
+        """What each block needs for its orbitals, along a leading axis."""
+        return self.points if self.values is None else self.values
+
+    def block_values(self, stored: Array) -> Float[Array, "component ao point"]:
+        """Orbitals on the points of a block."""
         if self.values is None:
-            return ao_values(self.orbitals, self.points[k], self.order)
-        return self.values[k]
+            return ao_values(self.orbitals, stored, self.order)
+        return stored
 
     def integrate(self, one_block: Callable, start: Any, each: Any = None) -> Any:
         """Add up what ``one_block(values, weights)`` returns for each block to `start`.
@@ -117,20 +121,23 @@ class Quadrature:
         With `each`, a pytree with a leading block axis, its part is a third argument.
         """
 
+        # scanned over, not indexed: the cotangent of a whole array then does not pass every block
+        blocks = (self.stored(), self.weights, *(() if each is None else (each,)))
+
         @jax.checkpoint
-        def contribution(k: Array) -> Any:
-            more = () if each is None else (jax.tree.map(lambda x: x[k], each),)
-            return one_block(self.block_values(k), self.weights[k], *more)
+        def contribution(stored: Array, weights: Array, *more: Any) -> Any:
+            return one_block(self.block_values(stored), weights, *more)
 
-        def step(k: Array, total: Any) -> Any:
-            return jax.tree.map(jnp.add, total, contribution(k))
+        def step(total: Any, block: tuple) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, contribution(*block)), None
 
-        return jax.lax.fori_loop(0, len(self.weights), step, start)
+        return jax.lax.scan(step, start, blocks)[0]
 
     def map(self, one_block: Callable) -> Any:
         """What ``one_block(values)`` returns for each block, along a new first axis."""
-        at = jax.checkpoint(lambda k: one_block(self.block_values(k)))
-        return jax.lax.map(at, jnp.arange(len(self.weights)))
+        return jax.lax.map(
+            jax.checkpoint(lambda stored: one_block(self.block_values(stored))), self.stored()
+        )
 
 
 def summed_gradient(
@@ -168,6 +175,7 @@ def _work(orbitals: Orbitals, positions: Array, grid: GridLayout, *_: Any) -> fl
 def _build(
     orbitals: Orbitals, positions: Array, grid: GridLayout, order: int, keep: bool
 ) -> Quadrature:
+    @jax.checkpoint
     def one(block: Block) -> tuple[Array, Array, Array | None]:
         points, weights = weighted_points(block, positions, grid)
         return points, weights, ao_values(orbitals, points, order) if keep else None

@@ -94,16 +94,12 @@ class Converged:
 
 
 @jax.jit
-def orthonormal(
-    converged: Converged, overlap: Float[Array, "ao ao"]
-) -> Float[Array, "set ao mo"]:
+def orthonormal(converged: Converged, overlap: Float[Array, "ao ao"]) -> Float[Array, "set ao mo"]:
     """The orbitals C, orthonormalized in `overlap`: C C^T is its inverse in their space."""
     c = converged.mo_coeff
     absent = jnp.diag((jnp.arange(c.shape[-1]) >= converged.kept).astype(float))
     lower = jnp.linalg.cholesky(c.swapaxes(-1, -2) @ overlap @ c + absent)
-    rows = jax.lax.linalg.triangular_solve(
-        lower, c.swapaxes(-1, -2), left_side=True, lower=True
-    )
+    rows = jax.lax.linalg.triangular_solve(lower, c.swapaxes(-1, -2), left_side=True, lower=True)
     return rows.swapaxes(-1, -2)
 
 

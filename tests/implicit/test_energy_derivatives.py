@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import mean_field, molecule
+from systems import central_difference, mean_field, molecule
 
 import dqc_lite as dqc
 
@@ -90,7 +90,7 @@ def test_third_derivative_along_positions() -> None:
     second = jax.jit(jax.grad(jax.grad(energy)))
     third = jax.jit(jax.grad(jax.grad(jax.grad(energy))))(0.0)
     forward = jax.jit(jax.jacfwd(jax.jacfwd(jax.grad(energy))))(0.0)
-    f = [float(second(n * 0.01)) for n in (-2.0, -1.0, 1.0, 2.0)]
-    numeric = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / 0.12
-    assert abs(third - numeric) < 1e-5 * abs(numeric)
+    numeric, error = central_difference(lambda t: float(second(t)), 0.005)
+    assert error < 1e-5 * abs(numeric)
+    assert abs(third - numeric) < 1e-6 * abs(numeric)
     assert abs(third - forward) < 1e-9 * abs(numeric)

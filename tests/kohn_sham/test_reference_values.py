@@ -50,6 +50,8 @@ def _molecule(row: dict) -> dqc.Molecule:
 
 
 # degenerate open shells, and states that DIIS alone leaves for a saddle point
+LARGE = ("6-311++g**", "6-311g(d)", "aug-cc-pvdz")
+LONG = ("m05", "H2O- ", "H2O+ UKS svwn", "UKS b3lyp/STO-3G", "NO doublet", "F atom doublet", "B2")
 HARD = ("lowest stable state", "B atom", "O atom")
 
 
@@ -62,6 +64,8 @@ def _case(row: dict):
     other = row["name"].startswith("F atom doublet UKS SCAN")
     reason = "converges to a stable state 3e-5 hartree above the lowest of several"
     marks = [pytest.mark.xfail(strict=True, reason=reason)] if other else []
+    slow = row["basis"] in LARGE or any(s in row["name"] for s in LONG)
+    marks += [pytest.mark.slow] if slow else []
     return pytest.param(row, id=row["name"], marks=marks)
 
 
