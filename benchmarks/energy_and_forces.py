@@ -177,10 +177,11 @@ def warm_table(options: argparse.Namespace) -> str:
     return table(header, rows)
 
 
-def cold_table(methods: list[str], repeat: int) -> str:
+def cold_table(options: argparse.Namespace) -> str:
     rows = []
-    for case in [(method, *rest) for method in methods for rest in COLD]:
-        r = cold(case, repeat)
+    chosen = [c for c in COLD if c[0] in options.molecules and c[1] in options.bases]
+    for case in [(method, *rest) for method in options.methods for rest in chosen]:
+        r = cold(case, max(3, options.repeat // 2))
         base = r["pyscf"][0]
         row = [
             *case[:3], integrals(case[3]),
@@ -214,7 +215,7 @@ def main() -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     whole = "not run"
     if not options.no_cold:
-        whole = cold_table(options.methods, max(3, options.repeat // 2))
+        whole = cold_table(options)
     inside = warm_table(options)
 
     import jax

@@ -11,7 +11,7 @@ import numpy as np
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.density import Density
-from dqc_lite.scf.occupations import Fermi, Filled
+from dqc_lite.scf.occupations import Fermi, Filled, Given
 from dqc_lite.scf.orthogonalization import diagonalize, present
 from dqc_lite.scf.reference import Reference
 from dqc_lite.terms import Hamiltonian
@@ -147,4 +147,10 @@ class Problem:
         shift = jnp.where(excluded, 4.0, 2.0 - occupations) * width
         shifted = blocks + jnp.eye(nmo) * shift[:, None, :]
         energies, rotation = jnp.linalg.eigh(shifted, symmetrize_input=False)
-        return energies - jnp.sort(shift, axis=-1), mo_coeff @ rotation
+        energies = energies - jnp.sort(shift, axis=-1)
+        if isinstance(self.reference.filling, Given):
+            # back from the order of occupations to the one that was given
+            rank = jnp.argsort(jnp.argsort(shift, axis=-1), axis=-1)
+            energies = jnp.take_along_axis(energies, rank, -1)
+            rotation = jnp.take_along_axis(rotation, rank[:, None, :], -1)
+        return energies, mo_coeff @ rotation

@@ -36,6 +36,25 @@ def test_given_occupations(name: str) -> None:
     assert abs(energy - row["value"]) < row["tolerance"]
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        dqc.HF(occupations=(2, 2, 2, 1, 2, 1)),
+        dqc.HF(occupations=(2, 2, 2, 2, 1.5, 0.5)),
+        dqc.HF(restricted=False, occupations=((1,) * 5, (1, 1, 0.5, 1, 1, 0.5))),
+        dqc.HF(smearing=0.1),
+    ],
+)
+def test_orbitals_and_occupations_make_the_density(method: dqc.HF) -> None:
+    solution = dqc.solve(molecule("h2o", "sto-3g"), method, throw=False)
+    c, n = solution.mo_coeff, solution.mo_occ
+    density = np.einsum("smi,si,sni->smn", c, n, c)
+    # electrons of smeared orbitals follow the last orbital energies, those of the density the ones
+    # before
+    tolerance = 1e-6 if method.smearing else 1e-10
+    np.testing.assert_allclose(solution.density_matrix, density, rtol=0, atol=tolerance)
+
+
 def test_smeared_energy() -> None:
     row = ROWS["N2- RHF Fermi smearing 0.1/STO-3G"]
     solution = dqc.solve(_molecule(row), dqc.HF(restricted=True, smearing=0.1))
