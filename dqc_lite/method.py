@@ -27,7 +27,6 @@ from dqc_lite.terms import (
     NuclearRepulsion,
 )
 from dqc_lite.xc.functional import Functional
-from dqc_lite.xc.names import functional
 
 Restricted = bool | None | Literal["rohf"]
 Occupations = tuple[float, ...] | tuple[tuple[float, ...], ...] | None
@@ -100,6 +99,8 @@ class KS:
 
     def __post_init__(self) -> None:
         if isinstance(self.xc, str):
+            from dqc_lite.xc.names import functional  # every family of functionals
+
             object.__setattr__(self, "xc", functional(self.xc))
         _check_state(self)
         for name in ("grid_level", "nonlocal_grid_level"):

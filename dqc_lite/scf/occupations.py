@@ -10,7 +10,6 @@ import numpy as np
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
-from dqc_lite.linalg.fermi import chemical_potential
 
 
 @pytree
@@ -61,6 +60,8 @@ class Fermi:
         self, energies: Float[Array, "set mo"]
     ) -> tuple[Float[Array, "set mo"], Float[Array, ""]]:
         """Electrons in orbitals of these energies (hartree), and -sigma S (hartree)."""
+        from dqc_lite.linalg.fermi import chemical_potential  # a large package, for this alone
+
         per_spin = jnp.asarray(self.electrons) / self.degeneracy
         mu = jax.vmap(lambda e, n: chemical_potential(e, n, self.sigma))(energies, per_spin)
         x = (energies - mu[:, None]) / self.sigma
