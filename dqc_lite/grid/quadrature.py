@@ -140,6 +140,12 @@ class Quadrature:
         )
 
 
+def gradient_work(level: int | Grid, moved: tuple, moving: tuple, *_: Any) -> float:
+    """`work` of a derivative along (something, orbitals, positions)."""
+    layout = moving[1].layout
+    return work(layout, layout_of(layout, level))
+
+
 def summed_gradient(
     energy: Callable[..., Array], moved: tuple[int, ...], moving: Any, each: Any
 ) -> list[Array]:
@@ -167,11 +173,16 @@ def summed_gradient(
     return jax.lax.scan(step, start, each)[0]
 
 
-def _work(orbitals: Orbitals, positions: Array, grid: GridLayout, *_: Any) -> float:
-    return 4.0 * grid.npoint * orbitals.layout.nao
+def work(layout: Layout, grid: GridLayout) -> float:
+    """Numbers to be made on the points: orbitals and their gradients."""
+    return 4.0 * grid.npoint * layout.nao
 
 
-@functools.partial(adaptive_jit, static_argnums=(2, 3, 4), work=_work)
+@functools.partial(
+    adaptive_jit,
+    static_argnums=(2, 3, 4),
+    work=lambda orbitals, positions, grid, *_: work(orbitals.layout, grid),
+)
 def _build(
     orbitals: Orbitals, positions: Array, grid: GridLayout, order: int, keep: bool
 ) -> Quadrature:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from dqc_lite._types import Array
 from dqc_lite.density import Density
+from dqc_lite.errors import ResponseError
 from dqc_lite.implicit import minres
 from dqc_lite.implicit.moving import moving, tangent_along, tangent_of
 from dqc_lite.implicit.orbitals import (
@@ -95,6 +96,11 @@ overlap = _constant(
 
 
 def _rotation_tangent(problem: Problem, converged: Converged, along: Any) -> Array:
+    if not converged.reference.descending:
+        raise ResponseError(
+            "the response of occupations that do not descend with the orbital energy is not "
+            "available: first derivatives of dqc_lite.energy are."
+        )
     x = rotation(problem, converged)
     return _respond(problem, converged, x, -_explicit(problem, converged, x, along))
 

@@ -56,6 +56,13 @@ class Reference:
         """Whether the orbital energies decide on fractions of electrons."""
         return isinstance(self.filling, Fermi)
 
+    @property
+    def descending(self) -> bool:
+        """Whether no orbital has fewer electrons than one above it."""
+        if not isinstance(self.filling, Given):
+            return True
+        return all(tuple(sorted(n, reverse=True)) == n for n in self.filling.numbers)
+
     def columns(self, nmo: int) -> int:
         """Columns of the factor of the density."""
         return nmo if self.smeared else self.nocc

@@ -59,6 +59,18 @@ def differential_of(gradient: Callable[[tuple[int, ...], Any, Any], list]) -> Ca
     return function
 
 
+def differential_on_grid(gradient: Callable) -> Callable:
+    """``at(grid_level)``: `differential_of` ``gradient(grid_level, moved, moving, fixed)``."""
+
+    @functools.cache
+    def at(level: Any) -> Callable:
+        return differential_of(
+            lambda moved, moving, fixed: gradient(level, moved, strongly_typed(moving), fixed)
+        )
+
+    return at
+
+
 def strongly_typed(tree: Any) -> Any:
     """Leaves as float64 arrays: those of Python numbers would change type along a sum."""
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), tree)

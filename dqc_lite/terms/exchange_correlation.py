@@ -7,7 +7,6 @@ that of the number computed, whatever the grid.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,7 +23,7 @@ from dqc_lite.grid.on_points import ORBITAL_ORDER, Variables, potential_matrix, 
 from dqc_lite.grid.quadrature import Block, Quadrature
 from dqc_lite.integrals.ao_values import ao_values
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._differential import differential_of, strongly_typed
+from dqc_lite.terms._differential import differential_on_grid
 from dqc_lite.xc.functional import Functional
 
 
@@ -64,20 +63,7 @@ def _energy(functional: Functional, at: Variables, weights: Float[Array, " point
     return jnp.vdot(weights, functional.energy_density(at.local()))
 
 
-@functools.cache
-def _differential(level: int | Grid) -> Callable[[Any, Density], Array]:
-    def gradient(moved: tuple[int, ...], moving: Any, density: Density) -> list[Array]:
-        return _gradient(level, moved, strongly_typed(moving), density)
-
-    return differential_of(gradient)
-
-
-def _work(level: int | Grid, moved: tuple[int, ...], moving: Any, density: Density) -> float:
-    layout = moving[1].layout
-    return 4.0 * quadrature.layout_of(layout, level).npoint * layout.nao
-
-
-@functools.partial(adaptive_jit, static_argnums=(0, 1), work=_work)
+@functools.partial(adaptive_jit, static_argnums=(0, 1), work=quadrature.gradient_work)
 def _gradient(
     grid_level: int | Grid, moved: tuple[int, ...], moving: Any, density: Density
 ) -> list[Array]:
@@ -91,3 +77,6 @@ def _gradient(
         return _energy(functional, variables(values, density, functional.level), weights)
 
     return quadrature.summed_gradient(energy, moved, moving, quadrature.blocks(grid))
+
+
+_differential = differential_on_grid(_gradient)

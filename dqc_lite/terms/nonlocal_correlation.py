@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ from dqc_lite.grid.on_points import Variables, potential_matrix, variables
 from dqc_lite.grid.quadrature import Block, Quadrature
 from dqc_lite.integrals.ao_values import ao_values
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._differential import differential_of, strongly_typed
+from dqc_lite.terms._differential import differential_on_grid
 from dqc_lite.xc.vv10 import nonlocal_energy
 
 Parameter = float | Array
@@ -68,20 +67,7 @@ def _energy(explicit: Any, at: Variables, weights: Array, points: Array) -> Arra
     return weight * nonlocal_energy(parameters, *flat)
 
 
-@functools.cache
-def _differential(level: int | Grid) -> Callable[[Any, Density], Array]:
-    def gradient(moved: tuple[int, ...], moving: Any, density: Density) -> list[Array]:
-        return _gradient(level, moved, strongly_typed(moving), density)
-
-    return differential_of(gradient)
-
-
-def _work(level: int | Grid, moved: tuple[int, ...], moving: Any, density: Density) -> float:
-    layout = moving[1].layout
-    return 4.0 * quadrature.layout_of(layout, level).npoint * layout.nao
-
-
-@functools.partial(adaptive_jit, static_argnums=(0, 1), work=_work)
+@functools.partial(adaptive_jit, static_argnums=(0, 1), work=quadrature.gradient_work)
 def _gradient(
     grid_level: int | Grid, moved: tuple[int, ...], moving: Any, density: Density
 ) -> list[Array]:
@@ -110,3 +96,6 @@ def _gradient(
     rest = tuple(i - first for i in moved if i >= first)
     implicit = quadrature.summed_gradient(energy, rest, (orbitals, positions), (each, duals))
     return [slopes[i] for i in moved if i < first] + implicit
+
+
+_differential = differential_on_grid(_gradient)

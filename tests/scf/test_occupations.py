@@ -111,6 +111,28 @@ def test_forces_with_given_occupations() -> None:
     assert abs(-float(forces[0, 2]) - expected) < 1e-8 + error
 
 
+def test_response_with_given_occupations() -> None:
+    """d(density)/d(field) against finite differences; no answer where there is no rule."""
+
+    def loss(t: float, mol: dqc.Molecule, occupations: tuple) -> jax.Array:
+        field = t * jax.numpy.array([0.3, -0.2, 0.5])
+        p = dqc.density_matrix(
+            mol, dqc.HF(occupations=occupations), electric_field=field,
+            solver=dqc.DIIS(gradient_tol=1e-10),
+        )  # fmt: skip
+        return (np.random.default_rng(1).normal(size=p[0].shape) * p[0]).sum()
+
+    descending = (molecule("h2o", "sto-3g"), (2, 2, 2, 2, 1.5, 0.5))
+    expected, error = central_difference(lambda t: float(loss(t, *descending)), 0.002)
+    assert error < 1e-7
+    for derivative in (jax.grad, jax.jacfwd):
+        got = float(derivative(lambda t: loss(t, *descending))(0.0))
+        assert abs(got - expected) < 1e-6 * max(1.0, abs(expected))
+    hydrogen = dqc.Molecule.from_atoms("H 0 0 0; H 0 0 0.74", basis="6-31g")
+    with pytest.raises(dqc.errors.ResponseError, match="descend"):
+        jax.grad(lambda t: loss(t, hydrogen, (0.4, 1.6)))(0.0)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
