@@ -29,6 +29,8 @@ from dqc_lite.implicit import (
     Converged,
     relaxed_density,
     relaxed_energy,
+    relaxed_occupations,
+    relaxed_orbital_energies,
     tangent_along,
     without_derivative,
 )
@@ -269,13 +271,19 @@ def density_matrix(
 
 
 def _solution(problem: Problem, converged: Converged, state: SCFState) -> Solution:
-    """Energy and density matrix are differentiable, the derivative of the rest is NaN."""
+    """Energy, density matrix, orbital energies and what follows from these are differentiable, the
+    derivative of the rest is NaN.
+    """
     reference = converged.reference
     fixed = without_derivative(problem, state)
+    mo_energy = relaxed_orbital_energies(problem, converged)
+    mo_occ, fermi_level = fixed.mo_occ, None
+    if reference.smeared:
+        mo_occ, fermi_level = relaxed_occupations(problem, converged)
     certificate = Certificate(
         energy_change=fixed.delta_energy,
         orbital_gradient=fixed.gradient,
-        gap=_gap(fixed, reference),
+        gap=_gap(mo_energy, fixed, reference),
         kept_orbitals=fixed.kept,
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
@@ -285,7 +293,7 @@ def _solution(problem: Problem, converged: Converged, state: SCFState) -> Soluti
         energy=relaxed_energy(problem, converged), energies=fixed.energies,
         converged=fixed.converged, iterations=fixed.iterations,
         density_matrix=relaxed_density(problem, converged).matrix,
-        mo_energy=fixed.mo_energy, mo_coeff=fixed.mo_coeff, mo_occ=fixed.mo_occ,
+        mo_energy=mo_energy, mo_coeff=fixed.mo_coeff, mo_occ=mo_occ, fermi_level=fermi_level,
         history=fixed.history, certificate=certificate,
     )  # fmt: skip
 
@@ -324,11 +332,11 @@ def _warn_linear_dependence(state: SCFState, mol: Molecule) -> None:
         )
 
 
-def _gap(state: SCFState, reference: Reference) -> Array:
-    present = jnp.arange(state.mo_energy.shape[1]) < state.kept
+def _gap(mo_energy: Array, state: SCFState, reference: Reference) -> Array:
+    present = jnp.arange(mo_energy.shape[1]) < state.kept
     # a smeared orbital counts as occupied when it is so at least by half
     half = 0.5 * reference.filling.degeneracy if reference.smeared else 0.0
     occupied = state.mo_occ > half
-    highest = jnp.max(jnp.where(occupied, state.mo_energy, -jnp.inf), axis=1)
-    lowest = jnp.min(jnp.where(~occupied & present, state.mo_energy, jnp.inf), axis=1)
+    highest = jnp.max(jnp.where(occupied, mo_energy, -jnp.inf), axis=1)
+    lowest = jnp.min(jnp.where(~occupied & present, mo_energy, jnp.inf), axis=1)
     return jnp.min(lowest - highest)

@@ -43,18 +43,30 @@ class Variables:
 def variables(
     values: Float[Array, "component ao point"], density: Density, level: str
 ) -> Variables:
-    """From the occupied orbitals psi_i on the points: rho = sum_i psi_i^2, and so on."""
+    """From the occupied orbitals psi_i on the points: rho = sum_i psi_i^2, and so on.
+
+    Where the density matrix has two factors, rho = sum_i psi_i chi_i.
+    """
     share = density.exchange_weight  # a closed shell: half of its density for either spin
-    occupied = density.factor.swapaxes(-1, -2)
-    psi = [occupied @ component for component in values]
-    rho = share * (psi[0] ** 2).sum(1)
+    psi = _on_points(density.factor, values)
+    chi = psi if density.partner is None else _on_points(density.partner, values)
+    rho = share * (psi[0] * chi[0]).sum(1)
     if level == "lda":
         return Variables(rho, None, None)
-    gradient = 2.0 * share * jnp.stack([(psi[0] * d).sum(1) for d in psi[1:]])
+    slopes = list(zip(psi[1:], chi[1:], strict=True))
+    if density.partner is None:
+        gradient = 2.0 * share * jnp.stack([(psi[0] * d).sum(1) for d in psi[1:]])
+    else:
+        gradient = share * jnp.stack([(psi[0] * e + d * chi[0]).sum(1) for d, e in slopes])
     if level == "gga":
         return Variables(rho, gradient, None)
-    tau = 0.5 * share * sum((d**2).sum(1) for d in psi[1:])
+    tau = 0.5 * share * sum((d * e).sum(1) for d, e in slopes)
     return Variables(rho, gradient, tau)
+
+
+def _on_points(factor: Float[Array, "spin ao occ"], values: Float[Array, "component ao point"]):
+    rows = factor.swapaxes(-1, -2)
+    return [rows @ component for component in values]
 
 
 def potential_matrix(

@@ -8,13 +8,27 @@ is stationary, ``g(theta, X) = dE/dX = 0``, and the implicit function theorem gi
 
 One formula serves restricted, unrestricted and restricted open-shell determinants and every
 functional; it knows no orbital energies (those only precondition the solver), so degenerate
-orbitals need no care. Every quantity in it is again a differentiable function of theta and X,
+orbitals need no care. For smeared states the unknown is the matrix whose Fermi function is the
+density matrix (`dqc_lite.implicit.levels`), with the same steps. Every quantity in it is again a differentiable function of theta and X,
 hence derivatives of any order, in either mode.
 """
 
 from dqc_lite.implicit.moving import tangent_along
 from dqc_lite.implicit.orbitals import Converged
-from dqc_lite.implicit.relaxed import relaxed_density, relaxed_energy
+from dqc_lite.implicit.relaxed import (
+    relaxed_density,
+    relaxed_energy,
+    relaxed_occupations,
+    relaxed_orbital_energies,
+)
 from dqc_lite.implicit.verified import without_derivative
 
-__all__ = ["Converged", "relaxed_density", "relaxed_energy", "tangent_along", "without_derivative"]
+__all__ = [
+    "Converged",
+    "relaxed_density",
+    "relaxed_energy",
+    "relaxed_occupations",
+    "relaxed_orbital_energies",
+    "tangent_along",
+    "without_derivative",
+]

@@ -31,7 +31,7 @@ class Response(NamedTuple):
 
 
 def solve(
-    operator: Callable[[Array], Array], b: Array, preconditioner: Array, tolerance: float
+    operator: Callable[[Array], Array], b: Array, preconditioner: Array, tolerance: float = 1e-10
 ) -> Response:
     """Solve ``operator(x) = b`` until ``|b - A x| < tolerance |b|``.
 

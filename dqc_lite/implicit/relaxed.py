@@ -16,29 +16,13 @@ import jax.numpy as jnp
 
 from dqc_lite._types import Array
 from dqc_lite.density import Density
-from dqc_lite.errors import ResponseError
-from dqc_lite.implicit import minres
+from dqc_lite.implicit import levels, rotations
 from dqc_lite.implicit.moving import moving, tangent_along, tangent_of
-from dqc_lite.implicit.orbitals import (
-    Constants,
-    Converged,
-    density_at,
-    orbital_gradient,
-    orthonormal,
-)
+from dqc_lite.implicit.orbitals import Constants, Converged, orthonormal
 from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import Hamiltonian
-
-TOLERANCE = 1e-10
-"""Relative residual at which the response equations count as solved."""
-
-ACCEPTED = 1e-8
-"""Relative residual above which the answer is NaN."""
-
-SINGULAR = 1e-4
-"""Eigenvalue of the orbital Hessian, over its diagonal, below which it is singular."""
 
 
 class Problem(Protocol):
@@ -95,26 +79,27 @@ overlap = _constant(
 )
 
 
-def _rotation_tangent(problem: Problem, converged: Converged, along: Any) -> Array:
-    if not converged.reference.descending:
-        raise ResponseError(
-            "the response of occupations that do not descend with the orbital energy is not "
-            "available: first derivatives of dqc_lite.energy are."
-        )
-    x = rotation(problem, converged)
-    return _respond(problem, converged, x, -_explicit(problem, converged, x, along))
+def _coordinates(converged: Converged) -> Any:
+    """The unknowns that describe states nearby: their module."""
+    return levels if converged.reference.smeared else rotations
 
 
-rotation = _with_rule(Converged.unmoved, _rotation_tangent)
-"""X, (set, mo, occ), 0 at the converged orbitals."""
+def _state_tangent(problem: Problem, converged: Converged, along: Any) -> Array:
+    _coordinates(converged).check(converged)
+    z = state(problem, converged)
+    return _respond(problem, converged, z, -_explicit(problem, converged, z, along))
 
 
-def _explicit(problem: Problem, converged: Converged, x: Array, along: Any) -> Array:
-    """Derivative of the orbital gradient along the inputs at fixed X."""
+state = _with_rule(lambda c: _coordinates(c).unmoved(c), _state_tangent)
+"""The coordinates of the state."""
+
+
+def _explicit(problem: Problem, converged: Converged, z: Array, along: Any) -> Array:
+    """Derivative of the residual along the inputs at fixed coordinates."""
     held, s = integrals(problem, converged)
-    by_integrals = _along_integrals(*moving(along), problem, converged, held, s, x)
+    by_integrals = _along_integrals(*moving(along), problem, converged, held, s, z)
     ds = tangent_along(lambda p: operators.overlap(p.mol.orbitals()), problem, along)
-    return by_integrals + _along_overlap(converged, problem.hamiltonian(), held, s, x, ds)
+    return by_integrals + _along_overlap(converged, problem.hamiltonian(), held, s, z, ds)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -125,79 +110,93 @@ def _along_integrals(
     converged: Converged,
     held: Any,
     s: Array,
-    x: Array,
+    z: Array,
 ) -> Array:
-    """At fixed overlap: the derivative with respect to X of that of the energy.
+    """At fixed overlap: the derivative of the slope of the energy.
 
-    The latter the terms make from contracted integrals (`differential`); its value is not needed,
-    and compiled code leaves it out.
+    The derivative of the energy the terms make from contracted integrals (`differential`); its
+    value is not needed, and compiled code leaves it out.
     """
+    at = _coordinates(converged)
 
-    def slope(x: Array) -> Array:
-        density = density_at(converged, s, x)
+    def change(variable: Array) -> Array:
+        density = at.density_at(converged, s, variable)
 
-        def differential(at: Problem) -> Array:
-            orbitals = at.mol.orbitals()
-            return at.hamiltonian().differential(at.mol, orbitals, held, density)
+        def differential(moved: Problem) -> Array:
+            orbitals = moved.mol.orbitals()
+            return moved.hamiltonian().differential(moved.mol, orbitals, held, density)
 
         return tangent_of(differential, problem, moved, tangents)
 
-    return jax.grad(slope)(x)
+    return at.residual(converged, jnp.zeros_like(z), jax.grad(change)(at.variable(converged, z)))
 
 
 @jax.jit
 def _along_overlap(
-    converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, x: Array, ds: Array
+    converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, ds: Array
 ) -> Array:
-    def gradient(s: Array) -> Array:
-        return orbital_gradient(converged, hamiltonian, held, s, x)
+    at = _coordinates(converged)
 
-    return jax.jvp(gradient, (s,), (ds,))[1]
+    def residual(s: Array) -> Array:
+        slope = _slope_of_energy(converged, hamiltonian, held, s)
+        return at.residual(converged, z, slope(at.variable(converged, z)))
+
+    return jax.jvp(residual, (s,), (ds,))[1]
 
 
-def _respond(problem: Problem, converged: Converged, x: Array, b: Array) -> Array:
-    """H^-1 b, H the orbital Hessian at X; NaN, or an error, where that does not exist."""
+def _slope_of_energy(
+    converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array
+) -> Callable[[Array], Array]:
+    """dE/dv, hartree, v the variable of the density, from the Fock matrix dE/dP."""
+    at = _coordinates(converged)
+
+    def slope(variable: Array) -> Array:
+        def matrix(variable: Array) -> tuple[Array, Density]:
+            density = at.density_at(converged, s, variable)
+            return density.matrix, density
+
+        _, pull, density = jax.vjp(matrix, variable, has_aux=True)
+        _, fock = hamiltonian.evaluate(held, density)
+        return pull(fock)[0]
+
+    return slope
+
+
+def _respond(problem: Problem, converged: Converged, z: Array, b: Array) -> Array:
+    """The change of the coordinates; NaN, or an error, where that does not exist."""
     held, s = integrals(problem, converged)
 
     def check(x: Array) -> Array:
         return verified(x, converged.poison) if converged.throw else x
 
     # in reverse mode it is the cotangent of b that the solver makes
-    return check(_solve(converged, problem.hamiltonian(), held, s, x, check(b)))
+    return check(_solve(converged, problem.hamiltonian(), held, s, z, check(b)))
 
 
 @jax.jit
 def _solve(
-    converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, x: Array, b: Array
+    converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, b: Array
 ) -> Array:
-    mask = converged.mask()
-    _, product = jax.linearize(lambda x: orbital_gradient(converged, hamiltonian, held, s, x), x)
-
-    def hessian(v: Array) -> Array:
-        return mask * product(mask * v) + (1.0 - mask) * v
-
-    def solve(hessian: Callable, b: Array) -> Array:
-        found = minres.solve(hessian, b, converged.preconditioner(), TOLERANCE)
-        bad = ~(found.residual < ACCEPTED) | (found.smallest < SINGULAR)
-        return found.x * jnp.where(bad, jnp.nan, 1.0)
-
-    return jax.lax.custom_linear_solve(hessian, mask * b, solve, symmetric=True)
+    slope = _slope_of_energy(converged, hamiltonian, held, s)
+    return _coordinates(converged).solve(converged, slope, z, b)
 
 
 def _density(problem: Problem, converged: Converged) -> Density:
-    x = rotation(problem, converged)
-    return density_at(converged, overlap(problem, converged), x)
+    return _at_state(converged, overlap(problem, converged), state(problem, converged))
+
+
+def _at_state(converged: Converged, s: Array, z: Array) -> Density:
+    at = _coordinates(converged)
+    return at.density_at(converged, s, at.variable(converged, z))
 
 
 def _aligned(converged: Converged) -> Density:
-    """The converged density with the factor whose derivative `density_at` is.
+    """The converged density with the factors whose derivatives are followed.
 
     Factors of one density differ by a rotation of the occupied orbitals, and so do derivatives.
     """
-    if converged.reference.smeared:
-        return converged.density
-    moving = density_at(converged, converged.overlap, converged.unmoved())
-    return Density(converged.density.matrix, moving.factor)
+    moving = _at_state(converged, converged.overlap, _coordinates(converged).unmoved(converged))
+    return Density(converged.density.matrix, moving.factor, moving.partner)
 
 
 relaxed_density = _constant(_aligned, _density)
@@ -232,3 +231,37 @@ def _slope(problem: Problem, converged: Converged, along: Any) -> Array:
 
 relaxed_energy = _with_rule(lambda c: c.energy, _slope)
 """The converged energy, hartree. Its first derivatives need no response."""
+
+
+def _orbital_energies(problem: Problem, converged: Converged) -> Array:
+    """Eigenvalues of the effective Fock matrix between orthonormalized orbitals."""
+    from dqc_lite.linalg import eigvalsh  # a large package, for this alone
+
+    density = relaxed_density(problem, converged)
+    held, s = integrals(problem, converged)
+    _, fock = problem.hamiltonian().evaluate(held, density)
+    c, present = orthonormal(converged, s), converged.present()
+    effective = converged.reference.effective_fock(fock, density, s)
+    # what was left out of the basis comes last, near enough not to blur the rest
+    beyond = 1.0 + jnp.max(jnp.abs(converged.mo_energy) * present)
+    matrix = c.swapaxes(-1, -2) @ effective @ c + jnp.diag(beyond * (1.0 - present))
+    # the order is that of occupations, which need not ascend
+    energies = jnp.where(present > 0, converged.mo_energy, jnp.inf)
+    rank = jnp.argsort(jnp.argsort(energies, axis=-1), axis=-1)
+    return jnp.take_along_axis(eigvalsh(matrix), rank, -1)
+
+
+relaxed_orbital_energies = _constant(lambda c: c.mo_energy, _orbital_energies)
+"""Orbital energies, hartree. Within a degenerate level derivatives of the sum are exact, those of
+single energies one choice among several."""
+
+
+def _smeared_occupations(problem: Problem, converged: Converged) -> tuple[Array, Array]:
+    fermi = converged.reference.filling
+    return fermi.level(relaxed_orbital_energies(problem, converged))
+
+
+relaxed_occupations = _constant(
+    lambda c: c.reference.filling.level(c.mo_energy), _smeared_occupations
+)
+"""Electrons in smeared orbitals, (set, mo), and Fermi levels, (set,) hartree."""

@@ -43,9 +43,7 @@ class DensityFitted:
     omega: Omega
 
     @classmethod
-    def build(
-        cls, orbitals: Orbitals, auxiliary: Orbitals, omega: Omega = None
-    ) -> DensityFitted:
+    def build(cls, orbitals: Orbitals, auxiliary: Orbitals, omega: Omega = None) -> DensityFitted:
         """Raises MemoryBudgetError when the fitted integrals do not fit."""
         check_memory(orbitals.layout, auxiliary.layout)
         three = operators.three_center(orbitals, auxiliary, omega)
@@ -65,16 +63,19 @@ class DensityFitted:
         return ((flat @ total.ravel()) @ flat).reshape(total.shape)
 
     def exchange(self, density: Density) -> Float[Array, "spin ao ao"]:
-        """K_s = sum_Pi X_Pi X_Pi^T with X_P = B_P C: two matrix products."""
+        """K_s = sum_Pi X_Pi Y_Pi^T with X_P = B_P C, Y_P = B_P C': matrix products."""
         naux, nao, _ = self.factor.shape
         flat = self.factor.reshape(naux * nao, nao)
 
-        def one_spin(orbitals: Float[Array, "ao occ"]) -> Float[Array, "ao ao"]:
+        def transformed(orbitals: Float[Array, "ao occ"]) -> Float[Array, "ao auxocc"]:
             half = (flat @ orbitals).reshape(naux, nao, -1)
-            half = half.swapaxes(0, 1).reshape(nao, -1)
-            return half @ half.T
+            return half.swapaxes(0, 1).reshape(nao, -1)
 
-        return jax.lax.map(one_spin, density.factor)
+        def one_spin(factors: tuple) -> Float[Array, "ao ao"]:
+            left, *right = map(transformed, factors)
+            return left @ (right[0] if right else left).T
+
+        return jax.lax.map(one_spin, density.factors)
 
     def differential(
         self, orbitals: Orbitals, density: Density, coulomb: Scale, exchange: Scale
@@ -121,16 +122,16 @@ def _duals(
 ) -> tuple[Array, Array]:
     """Derivatives of the fitted energy with respect to (P|mn), (aux, pair), and (P|Q)."""
     naux, nao, _ = factor.shape
-    total, c = density.total, density.factor
+    total, c, other = density.total, density.factor, density.other
     y, two = jnp.zeros(naux), jnp.zeros((naux, naux))
     z = jnp.zeros((naux, len(c), 0, 0))
 
     def backsolve(t: Array) -> Array:
         return jax.scipy.linalg.solve_triangular(metric, t, lower=True, trans=1)
 
-    def occupied_fit(c: Float[Array, "ao occ"]) -> Float[Array, "aux occ occ"]:
-        half = (factor.reshape(naux * nao, nao) @ c).reshape(naux, nao, -1)
-        pairs = jnp.einsum("pmi,mj->pij", half, c)
+    def occupied_fit(factors: tuple) -> Float[Array, "aux occ occ"]:
+        half = (factor.reshape(naux * nao, nao) @ factors[-1]).reshape(naux, nao, -1)
+        pairs = jnp.einsum("pmi,mj->pij", half, factors[0])
         return backsolve(pairs.reshape(naux, -1)).reshape(pairs.shape)
 
     if coulomb is not None:
@@ -138,8 +139,9 @@ def _duals(
         two -= 0.5 * coulomb * jnp.outer(y, y)
     if exchange is not None:
         weight = exchange * density.exchange_weight
-        fit = jax.lax.map(occupied_fit, c)
-        two += 0.5 * weight * jnp.einsum("spij,sqij->pq", fit, fit)
+        fit = jax.lax.map(occupied_fit, density.factors)
+        turned = fit if density.partner is None else fit.swapaxes(-1, -2)
+        two += 0.5 * weight * jnp.einsum("spij,sqij->pq", fit, turned)
         z = fit.swapaxes(0, 1)
     twice = operators.pack(2.0 - jnp.eye(nao))  # a packed pair m > n stands for (m, n) and (n, m)
 
@@ -149,7 +151,7 @@ def _duals(
         if coulomb is not None:
             dual += coulomb * y_p * total
         if exchange is not None:
-            dual -= weight * (c @ z_p @ c.swapaxes(-1, -2)).sum(0)
+            dual -= weight * (c @ z_p @ other.swapaxes(-1, -2)).sum(0)
         return twice * operators.pack(dual)
 
     three = jax.lax.map(one_function, (y, z), batch_size=AUXILIARY_BATCH)

@@ -60,15 +60,36 @@ class Fermi:
         self, energies: Float[Array, "set mo"]
     ) -> tuple[Float[Array, "set mo"], Float[Array, ""]]:
         """Electrons in orbitals of these energies (hartree), and -sigma S (hartree)."""
-        from dqc_lite.linalg.fermi import chemical_potential  # a large package, for this alone
-
-        per_spin = jnp.asarray(self.electrons) / self.degeneracy
-        mu = jax.vmap(lambda e, n: chemical_potential(e, n, self.sigma))(energies, per_spin)
-        x = (energies - mu[:, None]) / self.sigma
+        x = self.reduced(energies)
         filled, empty = jax.nn.sigmoid(-x), jax.nn.sigmoid(x)
         # n ln n + (1 - n) ln(1 - n), with 0 ln 0 = 0
         terms = jax.scipy.special.xlogy(filled, filled) + jax.scipy.special.xlogy(empty, empty)
         return self.degeneracy * filled, self.sigma * self.degeneracy * terms.sum()
+
+    def density_matrix(
+        self, fock: Float[Array, "set mo mo"]
+    ) -> tuple[Float[Array, "set mo mo"], Float[Array, " set"]]:
+        """g n((F - mu)/sigma) in an orthonormal basis and mu, hartree; differentiable."""
+        from dqc_lite.linalg import fermi_density_matrix  # a large package, for this alone
+
+        per_spin = jnp.asarray(self.electrons) / self.degeneracy
+        found = fermi_density_matrix(fock, per_spin, jnp.asarray(self.sigma))
+        return self.degeneracy * found.density_matrix, found.mu
+
+    def level(
+        self, energies: Float[Array, "set mo"]
+    ) -> tuple[Float[Array, "set mo"], Float[Array, " set"]]:
+        """Electrons in orbitals of these energies and mu, hartree; differentiable."""
+        density, mu = self.density_matrix(jax.vmap(jnp.diag)(energies))
+        return jnp.diagonal(density, axis1=-2, axis2=-1), mu
+
+    def reduced(self, energies: Float[Array, "set mo"]) -> Float[Array, "set mo"]:
+        """(e - mu) / sigma."""
+        from dqc_lite.linalg.fermi import chemical_potential  # a large package, for this alone
+
+        per_spin = jnp.asarray(self.electrons) / self.degeneracy
+        mu = jax.vmap(lambda e, n: chemical_potential(e, n, self.sigma))(energies, per_spin)
+        return (energies - mu[:, None]) / self.sigma
 
     def mismatch(
         self, filled: Filled, energies: Float[Array, "set mo"]

@@ -16,7 +16,7 @@ import numpy as np
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
 from dqc_lite.density import Density
-from dqc_lite.errors import ResponseError
+from dqc_lite.errors import MethodError
 from dqc_lite.scf.occupations import Fermi, Filled, Given
 
 Kind = Literal["restricted", "unrestricted", "restricted open-shell"]
@@ -71,12 +71,12 @@ class Reference:
         """(set, mo) electrons in each orbital, from below.
 
         Raises:
-            ResponseError: those of a smeared state are no constants.
+            MethodError: those of a smeared state are no constants.
         """
         if self.smeared:
-            raise ResponseError(
-                "the response of smeared occupations is not available: first derivatives of "
-                "dqc_lite.energy are; leave smearing out for others."
+            raise MethodError(
+                "smeared occupations follow the orbital energies, and this needs fixed ones; "
+                "leave smearing out."
             )
         if isinstance(self.filling, Given):
             return self.filling.array(nmo)

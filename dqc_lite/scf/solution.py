@@ -37,6 +37,10 @@ class Certificate:
 class Solution:
     """A self-consistent solution.
 
+    Energy, density matrix, orbital energies, smeared occupations and Fermi level are
+    differentiable, to any order; the derivative of everything else is NaN. In a degenerate level
+    the derivative of the sum of the orbital energies is exact, that of each is one of several.
+
     Attributes:
         energy: total energy, hartree; the free energy where occupations are smeared.
         energies: its components, hartree.
@@ -48,6 +52,7 @@ class Solution:
         mo_occ: (set, mo) electrons.
         history: (cycle, 3) energy, its change, gradient norm of each cycle; NaN beyond the last.
         certificate: residuals and gap.
+        fermi_level: (set,) hartree, of smeared occupations, else None.
     """
 
     energy: Float[Array, ""]
@@ -60,3 +65,4 @@ class Solution:
     mo_occ: Float[Array, "set mo"]
     history: Float[Array, "cycle 3"]
     certificate: Certificate
+    fermi_level: Float[Array, " set"] | None = None

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import molecule
+from systems import central_difference, molecule
 
 import dqc_lite as dqc
 
@@ -22,6 +22,10 @@ slow = pytest.mark.slow
 CASES = [
     ("n2 rotated", "sto-3g", RHF),
     ("o2", "sto-3g", ROHF),
+    ("n2 rotated", "sto-3g", dqc.HF(smearing=0.1)),
+    pytest.param("n2 rotated", "6-31g", dqc.HF(smearing=0.02), marks=slow),
+    pytest.param("o2", "sto-3g", dqc.HF(smearing=0.05, density_fit=True), marks=slow),
+    pytest.param("lithium chain", "sto-3g", dqc.HF(smearing=0.01), marks=slow),
     pytest.param("h2o+", "sto-3g", FITTED, marks=slow),
     pytest.param("n2", "6-31g", RHF, marks=slow),
     pytest.param("nh3 rotated", "6-31g", RHF, marks=slow),
@@ -140,6 +144,7 @@ def test_reference_row() -> None:
     ("name", "basis", "method"),
     [
         ("n2 rotated", "sto-3g", RHF),
+        pytest.param("n2 rotated", "sto-3g", dqc.HF(smearing=0.1), marks=slow),
         pytest.param("ch4", "sto-3g", RHF, marks=slow),
         pytest.param("nh3 rotated", "sto-3g", FITTED, marks=slow),
         pytest.param("ch3", "sto-3g", ROHF, marks=slow),
@@ -177,4 +182,42 @@ def test_of_a_solution() -> None:
     np.testing.assert_allclose(by_energy, expected, rtol=0, atol=1e-12)
     both = jax.jit(jax.grad(lambda f: solution(f).energy))(field)
     np.testing.assert_allclose(both, expected, rtol=0, atol=1e-10)
-    assert np.isnan(jax.grad(lambda f: solution(f).mo_energy[0, 0])(field)).all()
+    assert np.isnan(jax.grad(lambda f: solution(f).mo_coeff[0, 0, 0])(field)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("o2", dqc.HF(restricted="rohf")),
+        pytest.param("n2 rotated", dqc.HF(), marks=slow),
+        pytest.param("ch3", dqc.HF(restricted=False), marks=slow),
+        pytest.param("o2", dqc.HF(smearing=0.05, density_fit=True), marks=slow),
+    ],
+)
+def test_orbital_energies(name: str, method: dqc.HF) -> None:
+    """Symmetric functions of degenerate levels, the gap, smeared occupations, Fermi levels."""
+    mol = molecule(name, "sto-3g")
+    move = np.random.default_rng(0).normal(size=mol.positions.shape)
+
+    def spectrum(t):
+        moved = mol.with_positions(mol.positions + t * move)
+        field = t * jnp.array([0.1, 0.2, -0.1])
+        solution = dqc.solve(moved, method, solver=TIGHT, electric_field=field)
+        occupied = solution.mo_occ > 0.5
+        values = [
+            (solution.mo_energy**2).sum(),
+            jnp.where(occupied, solution.mo_energy, 0.0).sum(),
+            solution.certificate.gap,
+        ]
+        if method.smearing is not None:
+            values += [solution.fermi_level.sum(), (solution.mo_occ**2).sum()]
+        return jnp.stack(values)
+
+    reverse = jax.jit(jax.jacrev(spectrum))(0.0)
+    forward = jax.jit(jax.jacfwd(spectrum))(0.0)
+    np.testing.assert_allclose(reverse, forward, rtol=0, atol=1e-9)
+    plain = jax.jit(spectrum)
+    for i, analytic in enumerate(reverse):
+        numeric, error = central_difference(lambda t, i=i: float(plain(t)[i]), 0.004)
+        assert error < 1e-6 * abs(numeric)
+        assert abs(analytic - numeric) < 1e-6 * abs(numeric)

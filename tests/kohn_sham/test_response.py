@@ -94,6 +94,7 @@ def along(function, inputs: dict, moves: dict, step: float) -> tuple[float, floa
     [
         ("n2 rotated", "pbe", {}),
         pytest.param("h2o", "pbe", {"density_fit": True}, marks=slow),
+        pytest.param("n2 rotated", "pbe", {"smearing": 0.05}, marks=slow),
         pytest.param("ch3", "b3lyp", {}, marks=slow),
         pytest.param("o2", "r2scan", {}, marks=slow),
         pytest.param("n2 rotated", "camb3lyp", {}, marks=slow),

@@ -1,0 +1,118 @@
+"""Smeared states near the converged one: the matrix whose Fermi function is the density matrix.
+
+With the orthonormalized orbitals C of the converged state, P = C M C^T, M = g n((Y - mu)/sigma),
+n the Fermi function and mu such that the electrons stay as many. The unknown is Y, at
+self-consistency the Fock matrix between these orbitals: ``Y = C^T F(P) C``. Occupations and
+orbital energies are nowhere apart, so that neither levels that meet nor those at the Fermi level
+need care: M follows Y by divided differences (`dqc_lite.linalg.fermi_density_matrix`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from dqc_lite._pytree import pytree
+from dqc_lite._types import Array, Float
+from dqc_lite.density import Density
+from dqc_lite.implicit import minres
+from dqc_lite.implicit.orbitals import Converged, orthonormal
+from dqc_lite.implicit.singular import nan_if_singular
+
+
+def check(converged: Converged) -> None:
+    """Y reaches every state nearby."""
+
+
+def unmoved(converged: Converged) -> Float[Array, "set mo mo"]:
+    """Y of the converged state."""
+    return jax.vmap(jnp.diag)(converged.mo_energy)
+
+
+def variable(converged: Converged, y: Float[Array, "set mo mo"]) -> Float[Array, "set mo mo"]:
+    """M, the density matrix between the orbitals."""
+    return converged.reference.filling.density_matrix(0.5 * (y + y.swapaxes(-1, -2)))[0]
+
+
+def density_at(
+    converged: Converged, overlap: Float[Array, "ao ao"], m: Float[Array, "set mo mo"]
+) -> Density:
+    """P = C M C^T, the orbitals C orthonormalized in `overlap`."""
+    return Density.within(orthonormal(converged, overlap), m)
+
+
+def residual(
+    converged: Converged, y: Float[Array, "set mo mo"], slope: Float[Array, "set mo mo"]
+) -> Float[Array, "set mo mo"]:
+    """C^T F C - Y, hartree; `slope` is the derivative of the energy with respect to M."""
+    fock = 0.5 * (slope + slope.swapaxes(-1, -2))
+    return _pairs(converged) * (fock - y)
+
+
+def solve(
+    converged: Converged,
+    slope: Callable[[Array], Array],
+    y: Float[Array, "set mo mo"],
+    b: Float[Array, "set mo mo"],
+) -> Float[Array, "set mo mo"]:
+    """dY of ``(K L - 1) dY = b``, K = d slope/dM, L = dM/dY; NaN where that does not exist.
+
+    -L = B B^T is known from the orbital energies. With the symmetric ``A = 1 + B^T K B``, whose
+    unknowns are the electrons that move, ``dY = -b + K B A^-1 B^T b``, and the solution of the
+    transposed equations is ``-b + B A^-1 B^T K b``.
+    """
+    _, along = jax.linearize(lambda y: residual(converged, y, slope(variable(converged, y))), y)
+    at = jax.lax.stop_gradient(variable(converged, y))
+    _, kernel = jax.linearize(lambda m: residual(converged, jnp.zeros_like(m), slope(m)), at)
+    root = _Root.of(converged)
+    absent = 1.0 - _pairs(converged)
+
+    def electrons(b: Array) -> Array:
+        found = minres.solve(lambda z: z + root.transposed(kernel(root(z))), b, jnp.ones_like(b))
+        return nan_if_singular(found)
+
+    def forward(_: Callable, b: Array) -> Array:
+        return -b + kernel(root(electrons(root.transposed(b))))
+
+    def backward(_: Callable, b: Array) -> Array:
+        return -b + root(electrons(root.transposed(kernel(b))))
+
+    return jax.lax.custom_linear_solve(
+        lambda v: along(v) - absent * v, _pairs(converged) * b, forward, backward
+    )
+
+
+def _pairs(converged: Converged) -> Float[Array, "mo mo"]:
+    present = converged.present()
+    return present[:, None] * present
+
+
+@pytree
+class _Root:
+    """B of -L = B B^T: roots of the divided differences, then what keeps the electrons' number."""
+
+    elements: Float[Array, "set mo mo"]
+
+    @classmethod
+    def of(cls, converged: Converged) -> _Root:
+        from dqc_lite.linalg import divided_difference
+        from dqc_lite.linalg.scalar_functions import Fermi
+
+        fermi = converged.reference.filling
+        x = fermi.reduced(converged.mo_energy)
+        slopes = divided_difference(Fermi(), x[:, :, None], x[:, None, :])
+        return cls(jnp.sqrt(-slopes * fermi.degeneracy / fermi.sigma) * _pairs(converged))
+
+    def __call__(self, z: Float[Array, "set mo mo"]) -> Float[Array, "set mo mo"]:
+        return self.elements * self._conserving(z)
+
+    def transposed(self, v: Float[Array, "set mo mo"]) -> Float[Array, "set mo mo"]:
+        return self._conserving(self.elements * v)
+
+    def _conserving(self, z: Float[Array, "set mo mo"]) -> Float[Array, "set mo mo"]:
+        u = jnp.diagonal(self.elements, axis1=1, axis2=2)
+        square = (u * u).sum(-1, keepdims=True)
+        part = (u * jnp.diagonal(z, axis1=1, axis2=2)).sum(-1, keepdims=True)
+        return z - jax.vmap(jnp.diag)(u * part / jnp.where(square > 0, square, 1.0))
