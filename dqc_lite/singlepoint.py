@@ -9,6 +9,7 @@ derivatives are those at fixed density matrix P and energy-weighted density matr
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import warnings
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import (
@@ -283,7 +285,7 @@ def _solution(problem: Problem, converged: Converged, state: SCFState) -> Soluti
     certificate = Certificate(
         energy_change=fixed.delta_energy,
         orbital_gradient=fixed.gradient,
-        gap=_gap(mo_energy, fixed, reference),
+        gap=_gap(mo_energy, fixed.mo_occ, fixed.kept, reference),
         kept_orbitals=fixed.kept,
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
@@ -332,11 +334,12 @@ def _warn_linear_dependence(state: SCFState, mol: Molecule) -> None:
         )
 
 
-def _gap(mo_energy: Array, state: SCFState, reference: Reference) -> Array:
-    present = jnp.arange(mo_energy.shape[1]) < state.kept
+@functools.partial(adaptive_jit, static_argnums=(3,))
+def _gap(mo_energy: Array, mo_occ: Array, kept: Array, reference: Reference) -> Array:
+    present = jnp.arange(mo_energy.shape[1]) < kept
     # a smeared orbital counts as occupied when it is so at least by half
     half = 0.5 * reference.filling.degeneracy if reference.smeared else 0.0
-    occupied = state.mo_occ > half
+    occupied = mo_occ > half
     highest = jnp.max(jnp.where(occupied, mo_energy, -jnp.inf), axis=1)
     lowest = jnp.min(jnp.where(~occupied & present, mo_energy, jnp.inf), axis=1)
     return jnp.min(lowest - highest)

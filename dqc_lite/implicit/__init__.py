@@ -9,8 +9,8 @@ is stationary, ``g(theta, X) = dE/dX = 0``, and the implicit function theorem gi
 One formula serves restricted, unrestricted and restricted open-shell determinants and every
 functional; it knows no orbital energies (those only precondition the solver), so degenerate
 orbitals need no care. For smeared states the unknown is the matrix whose Fermi function is the
-density matrix (`dqc_lite.implicit.levels`), with the same steps. Every quantity in it is again a differentiable function of theta and X,
-hence derivatives of any order, in either mode.
+density matrix (`dqc_lite.implicit.levels`), with the same steps. Every quantity is again a
+differentiable function of theta and the unknown, hence derivatives of any order, in either mode.
 """
 
 from dqc_lite.implicit.moving import tangent_along

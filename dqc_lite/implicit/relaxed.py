@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array
 from dqc_lite.density import Density
 from dqc_lite.implicit import levels, rotations
@@ -185,6 +186,7 @@ def _density(problem: Problem, converged: Converged) -> Density:
     return _at_state(converged, overlap(problem, converged), state(problem, converged))
 
 
+@adaptive_jit
 def _at_state(converged: Converged, s: Array, z: Array) -> Density:
     at = _coordinates(converged)
     return at.density_at(converged, s, at.variable(converged, z))

@@ -29,6 +29,11 @@ def nuclear_repulsion(
 _slope = adaptive_jit(jax.grad(nuclear_repulsion, (0, 1)))
 
 
+@adaptive_jit
+def _along(slopes: tuple[Array, Array], tangents: tuple[Array, Array]) -> Array:
+    return sum(map(jnp.vdot, slopes, tangents))
+
+
 @jax.custom_jvp
 def _differential(positions: Array, charges: Array) -> Array:
     """Zero, with the derivative of the repulsion: one compiled gradient serves both modes."""
@@ -37,9 +42,7 @@ def _differential(positions: Array, charges: Array) -> Array:
 
 @_differential.defjvp
 def _differential_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    by_position, by_charge = _slope(*primals)
-    tangent = jnp.vdot(by_position, tangents[0]) + jnp.vdot(by_charge, tangents[1])
-    return jnp.zeros(()), tangent
+    return jnp.zeros(()), _along(_slope(*primals), tangents)
 
 
 @pytree
