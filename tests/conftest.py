@@ -28,6 +28,7 @@ import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
 
+import derivative_table
 import pytest
 
 MEMORY_LIMIT = 2 * 2**30
@@ -40,6 +41,32 @@ def _bounded_memory() -> Iterator[None]:
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     if pages * os.sysconf("SC_PAGE_SIZE") > MEMORY_LIMIT:
         jax.clear_caches()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "write the derivatives that the tests have shown to this file"
+    parser.addoption("--derivative-table", metavar="FILE", help=text)
+
+
+@pytest.fixture
+def shown(record_property: Callable) -> Callable:
+    """``shown(mol, method, molecule, quantity, wrt, order, mode, error)``: what was compared."""
+
+    def record(mol, method, molecule, quantity, wrt, order, mode, error) -> None:
+        row = {
+            "method": derivative_table.method_name(mol, method), "molecule": molecule,
+            "quantity": quantity, "wrt": wrt, "order": order, "mode": mode, "error": float(error),
+        }  # fmt: skip
+        record_property(derivative_table.PROPERTY, row)
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    file = config.getoption("--derivative-table")
+    if file is not None:
+        rows = derivative_table.rows(terminalreporter.stats.get("passed", []))
+        pathlib.Path(file).write_text(derivative_table.table(rows))
 
 
 _COMPILATIONS: list[str] = []

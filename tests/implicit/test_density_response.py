@@ -86,7 +86,7 @@ def _moves(inputs: dict, kind: str) -> dict:
 
 
 @pytest.mark.parametrize(("name", "basis", "method"), CASES)
-def test_gradient_against_finite_differences(name: str, basis: str, method: dqc.HF) -> None:
+def test_gradient_against_finite_differences(name: str, basis: str, method: dqc.HF, shown) -> None:
     mol = molecule(name, basis)
     inputs = _inputs(mol)
     function = jax.jit(lambda inputs: _loss(mol, method, inputs))
@@ -98,9 +98,11 @@ def test_gradient_against_finite_differences(name: str, basis: str, method: dqc.
         scale = max(abs(numeric), 1e-2 * float(np.linalg.norm(gradient[kind])))
         assert error < 5e-7 * scale, kind
         assert abs(analytic - numeric) < 1e-6 * scale, kind
+        difference = abs(analytic - numeric) / scale
+        shown(mol, method, name, "density matrix", kind, 1, "reverse", difference)
 
 
-def test_forward_equals_reverse_and_batched() -> None:
+def test_forward_equals_reverse_and_batched(shown) -> None:
     mol = molecule("n2 rotated", "sto-3g")
     inputs = _inputs(mol)
 
@@ -111,7 +113,9 @@ def test_forward_equals_reverse_and_batched() -> None:
     gradient = jax.grad(loss)(r)
     move = _moves(inputs, "positions")["positions"]
     along = jax.jvp(loss, (r,), (move,))[1]
-    assert abs(along - np.vdot(gradient, move)) < 1e-9 * abs(along)
+    difference = abs(along - np.vdot(gradient, move)) / abs(along)
+    assert difference < 1e-9
+    shown(mol, RHF, "n2 rotated", "density matrix", "positions", 1, "forward", difference)
     both = jax.jit(jax.vmap(jax.grad(loss)))(jnp.stack([r, 1.02 * r]))
     np.testing.assert_allclose(both[0], gradient, rtol=0, atol=1e-9)
     np.testing.assert_allclose(both[1], jax.grad(loss)(1.02 * r), rtol=0, atol=1e-9)
@@ -150,7 +154,7 @@ def test_reference_row() -> None:
         pytest.param("ch3", "sto-3g", ROHF, marks=slow),
     ],
 )
-def test_second_derivative_at_degeneracy(name: str, basis: str, method: dqc.HF) -> None:
+def test_second_derivative_at_degeneracy(name: str, basis: str, method: dqc.HF, shown) -> None:
     mol = molecule(name, basis)
     inputs = _inputs(mol)
     move = _moves(inputs, "positions")["positions"]
@@ -164,9 +168,13 @@ def test_second_derivative_at_degeneracy(name: str, basis: str, method: dqc.HF) 
     numeric = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 0.12
     scale = np.abs(numeric).max()
     np.testing.assert_allclose(reverse, numeric, rtol=0, atol=1e-5 * scale)
+    difference = np.abs(reverse - numeric).max() / scale
+    shown(mol, method, name, "density matrix", "positions", 2, "reverse", difference)
     if method != RHF or name != "n2 rotated":  # the slow cases
         forward = jax.jit(lambda r: jax.jvp(jax.grad(loss), (r,), (move,))[1])(mol.positions)
         np.testing.assert_allclose(reverse, forward, rtol=0, atol=1e-9 * scale)
+        difference = np.abs(forward - numeric).max() / scale
+        shown(mol, method, name, "density matrix", "positions", 2, "forward", difference)
 
 
 def test_of_a_solution() -> None:
@@ -194,7 +202,7 @@ def test_of_a_solution() -> None:
         pytest.param("o2", dqc.HF(smearing=0.05, density_fit=True), marks=slow),
     ],
 )
-def test_orbital_energies(name: str, method: dqc.HF) -> None:
+def test_orbital_energies(name: str, method: dqc.HF, shown) -> None:
     """Symmetric functions of degenerate levels, the gap, smeared occupations, Fermi levels."""
     mol = molecule(name, "sto-3g")
     move = np.random.default_rng(0).normal(size=mol.positions.shape)
@@ -220,4 +228,7 @@ def test_orbital_energies(name: str, method: dqc.HF) -> None:
     for i, analytic in enumerate(reverse):
         numeric, error = central_difference(lambda t, i=i: float(plain(t)[i]), 0.004)
         assert error < 1e-6 * abs(numeric)
-        assert abs(analytic - numeric) < 1e-6 * abs(numeric)
+        difference = abs(analytic - numeric) / abs(numeric)
+        assert difference < 1e-6
+        quantity = "orbital energies" if i < 3 else "Fermi level, occupations"
+        shown(mol, method, name, quantity, "positions, field", 1, "both", difference)

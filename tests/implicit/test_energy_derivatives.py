@@ -22,7 +22,7 @@ RHF, UHF, ROHF = dqc.HF(), dqc.HF(restricted=False), dqc.HF(restricted="rohf")
         pytest.param("nh3 rotated", "6-31g", RHF, marks=pytest.mark.slow),
     ],
 )
-def test_hessian_against_pyscf(name: str, basis: str, method: dqc.HF) -> None:
+def test_hessian_against_pyscf(name: str, basis: str, method: dqc.HF, shown) -> None:
     mol = molecule(name, basis)
 
     def energy(r):
@@ -31,12 +31,14 @@ def test_hessian_against_pyscf(name: str, basis: str, method: dqc.HF) -> None:
     hessian = np.asarray(jax.jit(jax.hessian(energy))(mol.positions))
     expected = mean_field(mol, basis, method).Hessian().kernel().transpose(0, 2, 1, 3)
     np.testing.assert_allclose(hessian, expected, rtol=0, atol=1e-6)
+    difference = np.abs(hessian - expected).max() / np.abs(expected).max()
+    shown(mol, method, name, "energy", "positions", 2, "forward over reverse", difference)
     np.testing.assert_allclose(hessian, hessian.transpose(2, 3, 0, 1), rtol=0, atol=1e-10)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [ROHF, dqc.HF(restricted=False, density_fit=True)])
-def test_hessian_against_forces(method: dqc.HF) -> None:
+def test_hessian_against_forces(method: dqc.HF, shown) -> None:
     """jacfwd(forces), and reverse over reverse, against differences of forces."""
     mol = molecule("ch3", "sto-3g")
     move = np.random.default_rng(2).normal(size=mol.positions.shape)
@@ -51,13 +53,16 @@ def test_hessian_against_forces(method: dqc.HF) -> None:
     numeric = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / 0.06
     along = np.einsum("axby,by->ax", hessian, move)
     np.testing.assert_allclose(along, numeric, rtol=0, atol=1e-6)
+    difference = np.abs(along - numeric).max() / np.abs(numeric).max()
+    for mode in ("forward over reverse", "reverse over reverse"):
+        shown(mol, method, "ch3", "energy", "positions", 2, mode, difference)
 
 
 @pytest.mark.parametrize(
     ("name", "method"),
     [("h2o", RHF), pytest.param("h2o+", UHF, marks=pytest.mark.slow)],
 )
-def test_hyperpolarizability(name: str, method: dqc.HF) -> None:
+def test_hyperpolarizability(name: str, method: dqc.HF, shown) -> None:
     """Three nested derivatives against finite differences of two, which those of one confirm."""
     mol = molecule(name, "sto-3g")
     direction = jnp.array([0.3, 0.5, 0.8])
@@ -76,11 +81,13 @@ def test_hyperpolarizability(name: str, method: dqc.HF) -> None:
     alpha = float(polarizability(0.0))
     assert abs(alpha - difference(dipole, 0.004)) < 1e-6 * abs(alpha)
     assert abs(third) > 1e-2
-    assert abs(third - difference(polarizability, 0.004)) < 1e-5 * abs(third)
+    error = abs(third - difference(polarizability, 0.004)) / abs(third)
+    assert error < 1e-5
+    shown(mol, method, name, "energy", "field", 3, "forward over reverse over reverse", error)
 
 
 @pytest.mark.slow
-def test_third_derivative_along_positions() -> None:
+def test_third_derivative_along_positions(shown) -> None:
     mol = molecule("h2o", "sto-3g")
     move = jnp.asarray(np.random.default_rng(3).normal(size=(3, 3)))
 
@@ -94,3 +101,6 @@ def test_third_derivative_along_positions() -> None:
     assert error < 1e-5 * abs(numeric)
     assert abs(third - numeric) < 1e-6 * abs(numeric)
     assert abs(third - forward) < 1e-9 * abs(numeric)
+    for mode in ("reverse three times", "forward twice over reverse"):
+        difference = abs(third - numeric) / abs(numeric)
+        shown(mol, RHF, "h2o", "energy", "positions", 3, mode, difference)

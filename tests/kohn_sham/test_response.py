@@ -101,7 +101,7 @@ def along(function, inputs: dict, moves: dict, step: float) -> tuple[float, floa
         pytest.param("ch3", "pbe", {"restricted": "rohf"}, marks=slow),
     ],
 )
-def test_density(name: str, xc: str, options: dict) -> None:
+def test_density(name: str, xc: str, options: dict, shown) -> None:
     """One reverse pass gives the derivative along positions, parameters and field."""
     case = Case.of(name, xc, **options)
     inputs = case.inputs()
@@ -112,7 +112,10 @@ def test_density(name: str, xc: str, options: dict) -> None:
         numeric, error = along(loss, inputs, moves, STEP[kind])
         scale = max(abs(numeric), 1e-2 * float(jnp.sqrt(dot(gradient[kind], gradient[kind]))))
         assert error < 5e-7 * scale, kind
-        assert abs(float(dot(gradient, moves)) - numeric) < 1e-6 * scale, kind
+        difference = abs(float(dot(gradient, moves)) - numeric) / scale
+        assert difference < 1e-6, kind
+        wrt = "functional parameters" if kind == "theta" else kind
+        shown(case.mol, case.method, name, "density matrix", wrt, 1, "reverse", difference)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_density(name: str, xc: str, options: dict) -> None:
         pytest.param("o2", "pbe", marks=slow),
     ],
 )
-def test_forces_along_parameters(name: str, xc: str) -> None:
+def test_forces_along_parameters(name: str, xc: str, shown) -> None:
     """d2E/dR dtheta: positions first, parameters first, and differences of first derivatives."""
     case = Case.of(name, xc)
     inputs, (moved, changed) = case.inputs(), map(case.moves, ("positions", "theta"))
@@ -140,7 +143,10 @@ def test_forces_along_parameters(name: str, xc: str) -> None:
     by_theta = float(dot(compiled(jax.grad(slope))(inputs), changed))
     numeric, error = along(compiled(slope), inputs, changed, STEP["theta"])
     assert error < 1e-7 * abs(numeric)
-    assert abs(by_theta - numeric) < 1e-6 * abs(numeric)
+    difference = abs(by_theta - numeric) / abs(numeric)
+    assert difference < 1e-6
+    wrt = "positions and functional parameters"
+    shown(case.mol, case.method, name, "energy", wrt, 2, "both", difference)
 
     def other(positions: jax.Array) -> jax.Array:
         at = {**inputs, "positions": positions}
@@ -161,7 +167,7 @@ def positions_gradient(case: Case) -> Callable:
     return jax.grad(lambda r: case.energy({**inputs, "positions": r}))
 
 
-def test_hessian() -> None:
+def test_hessian(shown) -> None:
     """PBE: against differences of forces; translation; symmetry."""
     case = Case.of("h2o", "pbe")
     gradient, move = positions_gradient(case), case.moves("positions")["positions"]
@@ -174,6 +180,9 @@ def test_hessian() -> None:
     numeric = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / 0.12
     row = np.einsum("axby,by->ax", hessian, move)
     np.testing.assert_allclose(row, numeric, rtol=0, atol=1e-6)
+    difference = np.abs(row - numeric).max() / np.abs(numeric).max()
+    mode = "forward over reverse"
+    shown(case.mol, case.method, "h2o", "energy", "positions", 2, mode, difference)
 
 
 @slow
