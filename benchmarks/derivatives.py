@@ -1,0 +1,171 @@
+"""What derivatives of the converged state cost.
+
+    python benchmarks/derivatives.py [--molecules water benzene] [--basis def2-svp] [--methods hf]
+                                     [--repeat 5] [--out FILE.md]
+
+- forces beside the energy alone, and the gradient with respect to all positions of a loss of the
+  density matrix (one response solve) beside the self-consistent field alone: warm, fitted
+  integrals, one thread, alternating, medians;
+- memory of that gradient along an electric field for a program of a given number of cycles, beside
+  differentiation through the cycles themselves (the same DIIS loop, unrolled by a scan): the
+  temporary memory that XLA reserves for the compiled program, which is exact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import functools
+import os
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import dqc_lite as dqc
+from dqc_lite.integrals import operators
+from dqc_lite.scf import diis_loop, guess
+
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
+CYCLES = (8, 16, 32)
+
+
+def method_of(name: str) -> dqc.HF | dqc.KS:
+    return dqc.HF(density_fit=True) if name == "hf" else dqc.KS(name, density_fit=True)
+
+
+def distorted(name: str, basis: str) -> dqc.Molecule:
+    """Without degenerate orbitals, for the sake of unrolled differentiation."""
+    mol = dqc.Molecule.from_xyz(EXAMPLES / f"{name}.xyz", basis)
+    noise = np.random.default_rng(0).normal(scale=0.03, size=mol.positions.shape)
+    return mol.with_positions(mol.positions + noise)
+
+
+def loss_of(mol: dqc.Molecule) -> Callable:
+    """tr(A P) with a random A."""
+    a = jnp.asarray(np.random.default_rng(1).normal(size=(mol.nao, mol.nao)))
+    return lambda p: jnp.vdot(a, p.sum(0))
+
+
+def timed(function: Callable, repeat: int) -> list[float]:
+    times = []
+    for i in range(repeat):
+        start = time.perf_counter()
+        jax.block_until_ready(function(1.0 + 1e-4 * i))
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def cost(mol: dqc.Molecule, method: dqc.HF | dqc.KS, repeat: int) -> list[float]:
+    """Seconds of the density, the energy, energy with forces, density loss with its gradient."""
+    loss, options = loss_of(mol), {"solver": dqc.DIIS()}
+
+    def at(scale: float) -> dqc.Molecule:
+        return mol.with_positions(mol.positions * scale)
+
+    def density_loss(r: jax.Array) -> jax.Array:
+        return loss(dqc.density_matrix(mol.with_positions(r), method, **options))
+
+    runs = [
+        lambda s: dqc.density_matrix(at(s), method, **options),
+        lambda s: dqc.energy(at(s), method, **options),
+        lambda s: dqc.energy_and_forces(at(s), method, **options),
+        lambda s: jax.value_and_grad(density_loss)(mol.positions * s),
+    ]
+    for run in runs:
+        timed(run, 1)
+    turns = [[timed(run, 1)[0] for run in runs] for _ in range(repeat)]
+    return [statistics.median(column) for column in zip(*turns, strict=True)]
+
+
+def unrolled(mol: dqc.Molecule, method: dqc.HF | dqc.KS, cycles: int) -> Callable:
+    """The loss after so many cycles as a function of the field."""
+    reference, loss, orbitals = method.reference(mol), loss_of(mol), mol.orbitals()
+    overlap = operators.overlap(orbitals)
+    beginning = guess.begin(guess.read("minao", mol), mol, orbitals, reference)
+
+    def function(field: jax.Array) -> jax.Array:
+        hamiltonian = method.hamiltonian(mol, field)
+        integrals = hamiltonian.prepare(mol, orbitals)
+        problem = diis_loop._problem(hamiltonian, integrals, overlap, reference)
+        loop, start = diis_loop._begun(problem, beginning, dqc.DIIS(max_cycle=cycles), wide=False)
+        last, _ = jax.lax.scan(lambda c, _: (loop.cycle(c), None), start, length=cycles)
+        return loss(last.next_density.matrix)
+
+    return function
+
+
+def implicit(mol: dqc.Molecule, method: dqc.HF | dqc.KS, cycles: int) -> Callable:
+    """The same from the response of the converged state."""
+    loss, solver = loss_of(mol), dqc.DIIS(max_cycle=cycles)
+    density = functools.partial(dqc.density_matrix, mol, method, solver=solver, throw=False)
+    return lambda field: loss(density(electric_field=field))
+
+
+def memory(function: Callable) -> tuple[float, np.ndarray]:
+    """MiB that the compiled gradient reserves, and the gradient."""
+    field = jnp.array([0.001, 0.002, -0.001])
+    compiled = jax.jit(jax.grad(function)).lower(field).compile()
+    return compiled.memory_analysis().temp_size_in_bytes / 2**20, np.asarray(compiled(field))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--molecules", nargs="+", default=["water", "benzene"])
+    parser.add_argument("--methods", nargs="+", default=["hf"])
+    parser.add_argument("--basis", default="def2-svp")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--out", type=pathlib.Path)
+    options = parser.parse_args()
+    dqc.enable_x64()
+    lines = [
+        f"Derivatives of the converged state, {options.basis}, fitted, {datetime.date.today()}, "
+        f"JAX {jax.__version__}, one thread.",
+        "",
+        "| method | molecule | SCF, s | energy, s | forces too / energy | density gradient / SCF |",
+        "|---|---|---|---|---|---|",
+    ]
+    pairs = [(m, name) for m in options.methods for name in options.molecules]
+    for name, molecule in pairs:
+        mol = distorted(molecule, options.basis)
+        scf, energy, forces, gradient = cost(mol, method_of(name), options.repeat)
+        lines.append(
+            f"| {name} | {molecule} | {scf:.3f} | {energy:.3f} | {forces / energy:.2f} "
+            f"| {gradient / scf:.2f} |"
+        )
+        print(lines[-1], flush=True)
+    lines += [
+        "",
+        "Memory of the gradient of a density loss along a field, MiB:",
+        "",
+        "| method | molecule | cycles | implicit | unrolled | difference of the gradients |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, molecule in pairs:
+        mol = distorted(molecule, options.basis)
+        for cycles in CYCLES:
+            ours, gradient = memory(implicit(mol, method_of(name), cycles))
+            theirs, through = memory(unrolled(mol, method_of(name), cycles))
+            difference = np.abs(gradient - through).max()
+            lines.append(
+                f"| {name} | {molecule} | {cycles} | {ours:.2f} | {theirs:.2f} | {difference:.0e} |"
+            )
+            print(lines[-1], flush=True)
+    text = "\n".join(lines) + "\n"
+    if options.out is None:
+        print(text)
+    else:
+        options.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
