@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from dqc_lite import _program
+
 QUICK_BELOW = 1_000_000
 """Numbers to be worked on, below which compiling takes far longer than running."""
 
@@ -23,7 +25,7 @@ def adaptive_jit(
     """`jax.jit` that optimizes less where there is little to do.
 
     ``work(*args)`` tells how many numbers the program works on; by default they are those of the
-    arguments. Inside another transformation the options of the outermost `jit` hold.
+    arguments. Derivatives are programs of the same kind; inside another `jit` its options hold.
     """
 
     @functools.cache
@@ -34,10 +36,14 @@ def adaptive_jit(
     def call(*args: Any) -> Any:
         dynamic = [a for i, a in enumerate(args) if i not in static_argnums]
         leaves = [x for x in jax.tree.leaves(dynamic) if hasattr(x, "size")]
-        # constants inside of a transformation are no tracers, but what is made there is
-        if any(isinstance(x, jax.core.Tracer) for x in (*leaves, jax.device_put(0.0))):
+        # what is made inside of jit is a tracer, what is made in other transformations is not
+        if isinstance(jax.device_put(0.0), jax.core.Tracer):
             return compiled(())(*args)
-        return compiled(_options(work(*args) if work else sum(x.size for x in leaves)))(*args)
+        options = _options(work(*args) if work else sum(x.size for x in leaves))
+        if any(isinstance(x, jax.core.Tracer) for x in leaves):
+            fixed = {i: args[i] for i in static_argnums}
+            return _program.call(function, fixed, dynamic, options)
+        return compiled(options)(*args)
 
     return call
 

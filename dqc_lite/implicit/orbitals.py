@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float, Int
 from dqc_lite.density import Density
@@ -69,7 +70,7 @@ class Converged:
         return (jnp.arange(self.mo_coeff.shape[-1]) < self.kept).astype(float)
 
 
-@jax.jit
+@adaptive_jit
 def orthonormal(converged: Converged, overlap: Float[Array, "ao ao"]) -> Float[Array, "set ao mo"]:
     """The orbitals C, orthonormalized in `overlap`: C C^T is its inverse in their space."""
     c = converged.mo_coeff

@@ -103,7 +103,7 @@ def _explicit(problem: Problem, converged: Converged, z: Array, along: Any) -> A
     return by_integrals + _along_overlap(converged, problem.hamiltonian(), held, s, z, ds)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(adaptive_jit, static_argnums=(0,))
 def _along_integrals(
     moved: tuple[int, ...],
     tangents: list[Array],
@@ -132,7 +132,7 @@ def _along_integrals(
     return at.residual(converged, jnp.zeros_like(z), jax.grad(change)(at.variable(converged, z)))
 
 
-@jax.jit
+@adaptive_jit
 def _along_overlap(
     converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, ds: Array
 ) -> Array:
@@ -174,7 +174,7 @@ def _respond(problem: Problem, converged: Converged, z: Array, b: Array) -> Arra
     return check(_solve(converged, problem.hamiltonian(), held, s, z, check(b)))
 
 
-@jax.jit
+@adaptive_jit
 def _solve(
     converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, b: Array
 ) -> Array:
