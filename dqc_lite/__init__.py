@@ -9,13 +9,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dqc_lite import errors, linalg
+    from dqc_lite import errors, fit, linalg
     from dqc_lite.basis import Basis
     from dqc_lite.gradcheck import check_gradients
     from dqc_lite.method import HF, KS
     from dqc_lite.molecule import Molecule, enable_x64
+    from dqc_lite.properties.alchemical import alchemical_derivatives
+    from dqc_lite.properties.electric import (
+        dipole,
+        dipole_derivatives,
+        hyperpolarizability,
+        polarizability,
+        quadrupole,
+    )
+    from dqc_lite.properties.hessian import hessian
+    from dqc_lite.properties.population import loewdin_charges, mulliken_charges
+    from dqc_lite.properties.thermochemistry import Thermochemistry, thermochemistry
+    from dqc_lite.properties.vibrations import Vibrations, vibrations
     from dqc_lite.scf.auto import Auto
+    from dqc_lite.scf.checkpoint import load_checkpoint
     from dqc_lite.scf.diis import DIIS
+    from dqc_lite.scf.guess import Guess
     from dqc_lite.scf.second_order import SecondOrder
     from dqc_lite.scf.solution import Solution
     from dqc_lite.singlepoint import (
@@ -35,24 +49,39 @@ _HOME = {
     "Basis": "dqc_lite.basis",
     "DIIS": "dqc_lite.scf.diis",
     "Functional": "dqc_lite.xc.functional",
+    "Guess": "dqc_lite.scf.guess",
     "HF": "dqc_lite.method",
     "KS": "dqc_lite.method",
     "Molecule": "dqc_lite.molecule",
     "NeuralFunctional": "dqc_lite.xc.neural",
     "SecondOrder": "dqc_lite.scf.second_order",
     "Solution": "dqc_lite.scf.solution",
+    "Thermochemistry": "dqc_lite.properties.thermochemistry",
+    "Vibrations": "dqc_lite.properties.vibrations",
+    "alchemical_derivatives": "dqc_lite.properties.alchemical",
     "check_gradients": "dqc_lite.gradcheck",
     "density_matrix": "dqc_lite.singlepoint",
+    "dipole": "dqc_lite.properties.electric",
+    "dipole_derivatives": "dqc_lite.properties.electric",
     "enable_x64": "dqc_lite.molecule",
     "energy": "dqc_lite.singlepoint",
     "energy_and_forces": "dqc_lite.singlepoint",
     "forces": "dqc_lite.singlepoint",
     "functional": "dqc_lite.xc.names",
+    "hessian": "dqc_lite.properties.hessian",
+    "hyperpolarizability": "dqc_lite.properties.electric",
     "list_functionals": "dqc_lite.xc.names",
+    "load_checkpoint": "dqc_lite.scf.checkpoint",
+    "loewdin_charges": "dqc_lite.properties.population",
+    "mulliken_charges": "dqc_lite.properties.population",
+    "polarizability": "dqc_lite.properties.electric",
+    "quadrupole": "dqc_lite.properties.electric",
     "solve": "dqc_lite.singlepoint",
     "solve_with_forces": "dqc_lite.singlepoint",
+    "thermochemistry": "dqc_lite.properties.thermochemistry",
+    "vibrations": "dqc_lite.properties.vibrations",
 }
-_MODULES = ("errors", "linalg", "units")
+_MODULES = ("errors", "fit", "linalg", "units")
 
 __version__ = "0.1.0"
 __all__ = [*_HOME, *_MODULES]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class DqcLiteError(Exception):
     """Base class of every error this package raises on purpose."""
@@ -52,18 +54,34 @@ class NonFiniteError(DqcLiteError, ArithmeticError):
 
 
 class SCFNotConvergedError(DqcLiteError, RuntimeError):
-    """The SCF did not converge; `iterations`, `energy` and `gradient` say how far it came."""
+    """The SCF did not converge.
 
-    def __init__(self, iterations: int, energy: float, delta_energy: float, gradient: float):
+    Attributes:
+        iterations: cycles made.
+        energy, delta_energy, gradient: of the last one, hartree.
+        density_matrix: of the last one, (spin, ao, ao): ``guess=error.density_matrix`` goes on.
+    """
+
+    def __init__(
+        self,
+        iterations: int,
+        energy: float,
+        delta_energy: float,
+        gradient: float,
+        density_matrix: Any = None,
+    ):
         self.iterations = iterations
         self.energy = energy
         self.delta_energy = delta_energy
         self.gradient = gradient
+        self.density_matrix = density_matrix
         super().__init__(
             f"SCF not converged after {iterations} cycles: E = {energy:.10f} hartree, "
-            f"delta_E = {delta_energy:.2e}, |g| = {gradient:.2e}. Raise max_cycle in the solver, "
-            "try another guess (guess='core') or a damped start (DIIS(damping=0.3)), check charge "
-            "and spin, or look at the last state of dqc_lite.solve(..., throw=False)."
+            f"delta_E = {delta_energy:.2e}, |g| = {gradient:.2e}. Go on from there with "
+            "guess=error.density_matrix, raise max_cycle in the solver, try another guess "
+            "(guess='atom', 'sap' or 'core'), a damped or shifted start (DIIS(damping=0.3), "
+            "DIIS(level_shift=0.3), DIIS(early='adiis')) or solver=SecondOrder(), check charge and "
+            "spin, or look at the last state of dqc_lite.solve(..., throw=False)."
         )
 
 

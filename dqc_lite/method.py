@@ -8,7 +8,13 @@ import numpy as np
 
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
-from dqc_lite.errors import BasisError, BasisTooSmallError, InputError, MethodError
+from dqc_lite.errors import (
+    BasisError,
+    BasisTooSmallError,
+    FunctionalError,
+    InputError,
+    MethodError,
+)
 from dqc_lite.grid.atomic import Grid
 from dqc_lite.interop import dispersion
 from dqc_lite.molecule import Molecule
@@ -102,10 +108,16 @@ class KS:
             from dqc_lite.xc.names import functional  # every family of functionals
 
             object.__setattr__(self, "xc", functional(self.xc))
+        if isinstance(self.xc, int | float | bytes | list | dict | None):
+            raise FunctionalError(
+                f"xc = {self.xc!r} is no functional; give a name such as 'pbe' or a Functional."
+            )
         _check_state(self)
         for name in ("grid_level", "nonlocal_grid_level"):
             Grid.of(getattr(self, name))
         if self.dispersion is not None:
+            if not isinstance(self.dispersion, str):
+                raise InputError(f"dispersion = {self.dispersion!r} must be text, such as 'd3bj'.")
             dispersion.parse(self.dispersion, self.xc.name)
 
     def hamiltonian(self, mol: Molecule, field: Float[Array, " 3"] | None) -> Hamiltonian:
@@ -155,9 +167,9 @@ def _check_state(method: Method) -> None:
 
 def _occupation_sets(given: Occupations) -> tuple[tuple[float, ...], ...]:
     """One tuple for each set of orbitals."""
-    sets = tuple(given)
-    sets = sets if sets and all(np.ndim(n) == 1 for n in sets) else (sets,)
     try:
+        sets = tuple(given)
+        sets = sets if sets and all(np.ndim(n) == 1 for n in sets) else (sets,)
         return tuple(tuple(float(n) for n in numbers) for numbers in sets)
     except (TypeError, ValueError):
         raise InputError(

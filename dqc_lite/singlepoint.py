@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 import warnings
 from typing import Any, NamedTuple
 
@@ -40,7 +41,9 @@ from dqc_lite.integrals import operators
 from dqc_lite.method import HF, Method
 from dqc_lite.molecule import Molecule, require_x64
 from dqc_lite.scf import guess as guesses
-from dqc_lite.scf.diis import DIIS
+from dqc_lite.scf.auto import solver_of
+from dqc_lite.scf.checkpoint import Checkpoint, Recorder, fingerprint
+from dqc_lite.scf.guess import Start
 from dqc_lite.scf.loop import SCFState, Solver, scf
 from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.solution import Certificate, Solution
@@ -53,29 +56,34 @@ class Problem:
     mol: Molecule
     method: Method
     electric_field: Float[Array, " 3"] | None
+    guess: Start
     solver: Solver = static()
-    guess: str = static()
     throw: bool = static()
+    checkpoint: str | None = static(default=None)
 
     @classmethod
     def build(
         cls,
         mol: Molecule,
         method: Method | None,
-        solver: Solver | None,
-        guess: str,
+        solver: Solver | str | None,
+        guess: Any,
         electric_field: Any,
         throw: bool,
+        checkpoint: str | os.PathLike | None = None,
     ) -> Problem:
         require_x64()
-        guesses.check(guess)
+        start = guesses.read(guess, mol)
         if electric_field is not None:
             electric_field = jnp.asarray(electric_field, float)
             if electric_field.shape != (3,):
                 raise InputError(
                     f"electric_field has shape {electric_field.shape}; give 3 components (a.u.)."
                 )
-        return cls(mol, method or HF(), electric_field, solver or DIIS(), guess, throw)
+        _require_finite({"mol": mol, "method": method, "electric_field": electric_field})
+        path = None if checkpoint is None else os.fspath(checkpoint)
+        solver = solver_of(solver)
+        return cls(mol, method or HF(), electric_field, start, solver, throw, path)
 
     def hamiltonian(self):
         return self.method.hamiltonian(self.mol, self.electric_field)
@@ -91,12 +99,13 @@ class Status(NamedTuple):
     delta_energy: Array
     gradient: Array
     kept: Array
+    density: Array
 
 
-def _status(state: SCFState) -> Status:
+def status_of(state: SCFState) -> Status:
     return Status(
         state.converged, state.poison, state.iterations,
-        state.energy, state.delta_energy, state.gradient, state.kept,
+        state.energy, state.delta_energy, state.gradient, state.kept, state.density.matrix,
     )  # fmt: skip
 
 
@@ -107,14 +116,63 @@ def _self_consistent(problem: Problem) -> tuple[Any, Array, SCFState]:
     orbitals = mol.orbitals()
     hamiltonian = problem.hamiltonian()
     integrals = hamiltonian.prepare(mol, orbitals)
-    core = problem.guess == "core"
-    factor = jnp.zeros((mol.nao, 1)) if core else guesses.minao(mol, orbitals)
     overlap = operators.overlap(orbitals)
-    state = scf(hamiltonian, integrals, overlap, factor, problem.solver, reference, core)
-    return integrals, overlap, state
+    beginning = guesses.begin(problem.guess, mol, orbitals, reference)
+    files = _files(problem, reference)
+    state = scf(hamiltonian, integrals, overlap, beginning, problem.solver, reference, *files)
+    return integrals, overlap, _poisoned(state, (mol, problem.method, problem.electric_field))
 
 
-def _converged(problem: Problem) -> tuple[Converged, SCFState]:
+def _require_finite(inputs: dict[str, Any]) -> None:
+    """Raise `NonFiniteError` for NaN or infinity; integral codes skip what they cannot compare."""
+    for path, leaf in jax.tree.leaves_with_path(inputs):
+        if isinstance(leaf, jax.core.Tracer) or np.isfinite(values := np.asarray(leaf)).all():
+            continue
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        name = jax.tree_util.keystr(path).replace("['", "").replace("']", "")
+        raise NonFiniteError(f"{name} holds {values[where]} at {where}; give finite numbers.")
+
+
+def _poisoned(state: SCFState, inputs: Any) -> SCFState:
+    """Not converged where traced inputs turn out not to be finite."""
+    traced = [x for x in jax.tree.leaves(inputs) if isinstance(x, jax.core.Tracer)]
+    if not traced:
+        return state
+    finite = jnp.stack([jnp.isfinite(x).all() for x in traced]).all()
+    return dataclasses.replace(
+        state, converged=state.converged & finite,
+        poison=jnp.where(finite, state.poison, jnp.nan),
+    )  # fmt: skip
+
+
+def _files(
+    problem: Problem, reference: Reference
+) -> tuple[Recorder | None, Checkpoint | None]:
+    """What writes checkpoints, and the one to continue from: only of the very same problem.
+
+    Raises:
+        InputError: checkpoints under a trace.
+    """
+    checkpoint = problem.guess.checkpoint
+    if problem.checkpoint is None and checkpoint is None:
+        return None, None
+    parts = problem.mol, problem.method, problem.electric_field
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(parts)):
+        if problem.checkpoint is not None:
+            raise InputError(
+                f"checkpoint = {problem.checkpoint!r} cannot be written inside of jax.jit or "
+                "jax.vmap; leave it out, or leave out the transformation."
+            )
+        return None, None
+    own = fingerprint(*parts, kind=repr(reference))
+    if checkpoint is not None and checkpoint.fingerprint != own:
+        checkpoint = None
+    if problem.checkpoint is None:
+        return None, checkpoint
+    return Recorder(problem.checkpoint, problem.mol, own), checkpoint
+
+
+def converge(problem: Problem) -> tuple[Converged, SCFState]:
     """The solution as derivative rules use it."""
     integrals, overlap, state = _self_consistent(problem)
     reference = problem.method.reference(problem.mol)
@@ -128,26 +186,26 @@ def _converged(problem: Problem) -> tuple[Converged, SCFState]:
 
 
 @jax.custom_jvp
-def _energy(problem: Problem) -> tuple[Array, Status]:
+def energy_and_status(problem: Problem) -> tuple[Array, Status]:
     *_, state = _self_consistent(problem)
-    return state.energy, _status(state)
+    return state.energy, status_of(state)
 
 
 def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
     (problem,), (moves,) = primals, tangents
-    converged, state = _converged(problem)
+    converged, state = converge(problem)
     tangent = tangent_along(lambda p: relaxed_energy(p, converged), problem, moves)
-    status = _status(state)
+    status = status_of(state)
     return (
         (relaxed_energy(problem, converged), status),
-        (tangent, jax.tree.map(_no_tangent, status)),
+        (tangent, jax.tree.map(no_tangent, status)),
     )
 
 
-_energy.defjvp(_energy_jvp, symbolic_zeros=True)
+energy_and_status.defjvp(_energy_jvp, symbolic_zeros=True)
 
 
-def _no_tangent(x: Array) -> Any:
+def no_tangent(x: Array) -> Any:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     return np.zeros(x.shape, x.dtype if floating else jax.dtypes.float0)
 
@@ -156,41 +214,50 @@ def solve(
     mol: Molecule,
     method: Method | None = None,
     *,
-    solver: Solver | None = None,
-    guess: str = "minao",
+    solver: Solver | str | None = None,
+    guess: Any = "minao",
     electric_field: Any = None,
     throw: bool = True,
+    checkpoint: str | os.PathLike | None = None,
 ) -> Solution:
     """Solve the self-consistent field equations.
 
     Args:
         mol: the molecule.
         method: Hartree-Fock by default.
-        solver: convergence criteria and acceleration.
-        guess: "minao" (projected free atoms) or "core" (no electron repulsion).
+        solver: convergence criteria and acceleration: "auto" (default: DIIS, then second order
+            where that fails), "diis", "second-order", or `DIIS`, `SecondOrder`, `Auto`.
+        guess: "minao" (projected minimal free atoms), "atom" (free atoms in the same basis),
+            "huckel" (combinations of their orbitals), "sap" (superposition of atomic potentials)
+            or "core" (no electron repulsion); a density matrix (spin, ao, ao); a `Solution` or the
+            name of a checkpoint file of the same atoms in any geometry or basis; or a `Guess` of
+            one of these.
         electric_field: (3,) homogeneous field in atomic units.
         throw: raise when not converged; under `jax.jit` `converged` tells instead.
+        checkpoint: name of an HDF5 file to write in every cycle; ``guess=`` the same name goes on
+            from there. Not inside of `jax.jit`.
 
     Raises:
         SCFNotConvergedError, NonFiniteError, MethodError, BasisTooSmallError, MemoryBudgetError,
-        PrecisionError, InputError.
+        PrecisionError, InputError, CheckpointError.
     """
-    problem = Problem.build(mol, method, solver, guess, electric_field, throw)
-    converged, state = _converged(problem)
+    problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
+    converged, state = converge(problem)
     if throw:
-        _require_convergence(_status(state), mol)
+        require_convergence(status_of(state), mol)
     _warn_linear_dependence(state, mol)
-    return _solution(problem, converged, state)
+    return solution_of(problem, converged, state)
 
 
 def energy(
     mol: Molecule,
     method: Method | None = None,
     *,
-    solver: Solver | None = None,
-    guess: str = "minao",
+    solver: Solver | str | None = None,
+    guess: Any = "minao",
     electric_field: Any = None,
     throw: bool = True,
+    checkpoint: str | os.PathLike | None = None,
 ) -> Float[Array, ""]:
     """Total energy in hartree: the function to differentiate.
 
@@ -201,10 +268,10 @@ def energy(
     `jax.vmap`), value and derivatives are NaN. Second and higher derivatives raise
     `ResponseError`, or are NaN likewise, at unstable or orbitally degenerate determinants.
     """
-    problem = Problem.build(mol, method, solver, guess, electric_field, throw)
-    value, status = _energy(problem)
+    problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
+    value, status = energy_and_status(problem)
     if throw:
-        _require_convergence(status, mol)
+        require_convergence(status, mol)
     return value * status.poison
 
 
@@ -226,19 +293,20 @@ def solve_with_forces(
     mol: Molecule,
     method: Method | None = None,
     *,
-    solver: Solver | None = None,
-    guess: str = "minao",
+    solver: Solver | str | None = None,
+    guess: Any = "minao",
     electric_field: Any = None,
     throw: bool = True,
+    checkpoint: str | os.PathLike | None = None,
 ) -> tuple[Solution, Float[Array, "atom 3"]]:
     """The solution and its forces in hartree/bohr, (atom, 3), from one self-consistent field.
 
     Arguments and errors as in `solve`; forces are NaN where the SCF did not converge.
     """
-    problem = Problem.build(mol, method, solver, guess, electric_field, throw)
-    converged, state = _converged(problem)
+    problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
+    converged, state = converge(problem)
     if throw:
-        _require_convergence(_status(state), mol)
+        require_convergence(status_of(state), mol)
     _warn_linear_dependence(state, mol)
 
     def energy_at(positions: Array) -> Array:
@@ -246,17 +314,18 @@ def solve_with_forces(
         return relaxed_energy(moved, converged)
 
     gradient = jax.grad(energy_at)(mol.positions)
-    return _solution(problem, converged, state), -gradient
+    return solution_of(problem, converged, state), -gradient
 
 
 def density_matrix(
     mol: Molecule,
     method: Method | None = None,
     *,
-    solver: Solver | None = None,
-    guess: str = "minao",
+    solver: Solver | str | None = None,
+    guess: Any = "minao",
     electric_field: Any = None,
     throw: bool = True,
+    checkpoint: str | os.PathLike | None = None,
 ) -> Float[Array, "spin ao ao"]:
     """Density matrix over the basis functions, (spin, ao, ao): a function to differentiate.
 
@@ -265,14 +334,14 @@ def density_matrix(
     Arguments and errors as in `energy`; `ResponseError` in derivatives, where the determinant is
     unstable or orbitally degenerate (NaN under `jax.jit`, or with `throw=False`).
     """
-    problem = Problem.build(mol, method, solver, guess, electric_field, throw)
-    converged, state = _converged(problem)
+    problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
+    converged, state = converge(problem)
     if throw:
-        _require_convergence(_status(state), mol)
+        require_convergence(status_of(state), mol)
     return relaxed_density(problem, converged).matrix * state.poison
 
 
-def _solution(problem: Problem, converged: Converged, state: SCFState) -> Solution:
+def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solution:
     """Energy, density matrix, orbital energies and what follows from these are differentiable, the
     derivative of the rest is NaN.
     """
@@ -290,17 +359,19 @@ def _solution(problem: Problem, converged: Converged, state: SCFState) -> Soluti
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
         stable=fixed.stable,
+        second_order_cycles=fixed.newton,
+        saddle_points_left=fixed.left,
     )
     return Solution(
         energy=relaxed_energy(problem, converged), energies=fixed.energies,
         converged=fixed.converged, iterations=fixed.iterations,
         density_matrix=relaxed_density(problem, converged).matrix,
         mo_energy=mo_energy, mo_coeff=fixed.mo_coeff, mo_occ=mo_occ, fermi_level=fermi_level,
-        history=fixed.history, certificate=certificate,
+        history=fixed.history, certificate=certificate, mol=problem.mol,
     )  # fmt: skip
 
 
-def _require_convergence(state: Status, mol: Molecule) -> None:
+def require_convergence(state: Status, mol: Molecule) -> None:
     """Raise unless converged; under a trace there is nothing to look at yet."""
     try:
         converged, cycles = bool(state.converged), int(state.iterations)
@@ -319,7 +390,7 @@ def _require_convergence(state: Status, mol: Molecule) -> None:
             f"the SCF met a non-finite number in cycle {cycles} (E = {numbers[0]}, |g| = "
             f"{numbers[2]}); check the geometry, the basis set and the inputs for NaN."
         )
-    raise SCFNotConvergedError(cycles, *numbers)
+    raise SCFNotConvergedError(cycles, *numbers, np.asarray(state.density))
 
 
 def _warn_linear_dependence(state: SCFState, mol: Molecule) -> None:

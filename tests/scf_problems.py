@@ -20,7 +20,7 @@ class Prepared(NamedTuple):
     hamiltonian: Hamiltonian
     integrals: Any
     overlap: jnp.ndarray
-    guess_factor: jnp.ndarray
+    beginnings: dict[str, guesses.Beginning]
     reference: Reference
 
     @classmethod
@@ -28,15 +28,18 @@ class Prepared(NamedTuple):
         orbitals = mol.orbitals()
         hamiltonian = method.hamiltonian(mol, None)
         integrals = hamiltonian.prepare(mol, orbitals)
-        return cls(
-            hamiltonian, integrals, operators.overlap(orbitals), guesses.minao(mol, orbitals),
-            method.reference(mol),
-        )  # fmt: skip
+        reference = method.reference(mol)
+        beginnings = {
+            name: guesses.begin(guesses.Start(name), mol, orbitals, reference)
+            for name in ("minao", "core")
+        }
+        overlap = operators.overlap(orbitals)
+        return cls(hamiltonian, integrals, overlap, beginnings, reference)
 
     def solve(self, solver: Solver, guess: str = "minao") -> SCFState:
         return scf(
-            self.hamiltonian, self.integrals, self.overlap, self.guess_factor, solver,
-            self.reference, guess == "core",
+            self.hamiltonian, self.integrals, self.overlap, self.beginnings[guess], solver,
+            self.reference,
         )  # fmt: skip
 
 

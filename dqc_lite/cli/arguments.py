@@ -12,8 +12,8 @@ from dqc_lite import __version__
 
 DENSITY_FIT = "--density-fit"
 
-MAX_CYCLE, ENERGY_TOL, GRADIENT_TOL = 100, 1e-10, 1e-8
-"""Those of `dqc_lite.DIIS`."""
+MAX_CYCLE, ENERGY_TOL, GRADIENT_TOL = 60, 1e-10, 1e-8
+"""Those of the default solver."""
 
 RTOL, ATOL = 1e-6, 1e-8
 """Those of `dqc_lite.check_gradients`."""
@@ -22,6 +22,8 @@ WRT = ("positions", "charges", "exponents", "coefficients", "xc")
 
 GRID_LEVEL = 3
 """That of `dqc_lite.KS`."""
+
+_MIX = "turn alpha's highest occupied and lowest virtual orbital by this (radian; 0.8: half)"
 
 _NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 _GEOMETRY = (".xyz", ".extxyz")
@@ -32,6 +34,7 @@ exit codes: 0 done, 1 not converged (or gradients not confirmed), 2 bad input, 1
 examples:
   dqc-lite energy water.xyz --basis def2-svp
   dqc-lite forces water.xyz --xc b3lyp --dispersion d3bj
+  dqc-lite freq water.xyz --basis '6-31g*' --plot spectrum.png
   dqc-lite forces ch3.xyz --basis '6-31g*' --spin 1 --json ch3.json
   dqc-lite check-grad water.xyz --basis sto-3g --max-components 3
 """
@@ -57,7 +60,25 @@ def build_parser() -> argparse.ArgumentParser:
     _command(commands, "forces", "energy, and forces on the nuclei")
     check = _command(commands, "check-grad", "compare derivatives with finite differences")
     _add_check_options(check.add_argument_group("gradient check"))
+    frequencies = _command(commands, "freq", "vibrations, infrared intensities, thermochemistry")
+    _add_frequency_options(frequencies.add_argument_group("vibrations"))
+    _add_fit(commands)
     return parser
+
+
+def _add_fit(commands: argparse._SubParsersAction) -> None:
+    what = "train the parameters of a functional"
+    parser = commands.add_parser(
+        "fit", help=what, description=f"{what.capitalize()}.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--config", required=True, metavar="FIT.toml", help="data, parameters, loss, optimizer")
+    add(
+        "--check-gradients", type=int, metavar="N",
+        help="only compare N derivatives of the loss with finite differences",
+    )  # fmt: skip
+    add("--quiet", action="store_true", help="results only")
+    add("--no-cache", action="store_true", help="do not keep compiled programs on disk")
 
 
 def _command(commands: argparse._SubParsersAction, name: str, what: str) -> argparse.ArgumentParser:
@@ -114,14 +135,22 @@ def _add_method_options(group: argparse._ArgumentGroup) -> None:
 def _add_scf_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
-        "--solver", choices=("diis", "auto"), default="diis",
-        help="diis (default), or auto: then second order where it fails, and away from saddle "
-        "points",
+        "--solver", choices=("auto", "diis", "second-order"), default="auto",
+        help="auto (default): diis, then second order where that fails",
     )  # fmt: skip
-    add("--guess", default="minao", metavar="NAME", help="minao (default) or core")
+    add(
+        "--stability", action="store_true",
+        help="with auto: look whether the solution is a minimum, and go on downhill if not",
+    )  # fmt: skip
+    add(
+        "--guess", default="minao", metavar="NAME",
+        help="minao (default), atom, huckel, sap, core, or a checkpoint file",
+    )  # fmt: skip
+    add("--mix", type=_finite, default=0.0, metavar="ANGLE", help=_MIX)
+    add("--checkpoint", metavar="OUT.h5", help="write this file in every cycle")
     add(
         "--max-cycle", type=int, default=MAX_CYCLE, metavar="N",
-        help="cycles at most (default %(default)s)",
+        help="cycles of each method at most (default %(default)s)",
     )  # fmt: skip
     add(
         "--energy-tol", type=_finite, default=ENERGY_TOL, metavar="E",
@@ -142,6 +171,27 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     )
     amount.add_argument("--quiet", action="store_true", help="results only")
     add("--no-cache", action="store_true", help="do not keep compiled programs on disk")
+
+
+def _add_frequency_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--isotope", action="store_true",
+        help="masses of the most abundant isotopes instead of averages",
+    )  # fmt: skip
+    add(
+        "--temperature", type=_finite, default=298.15, metavar="K",
+        help="of the thermochemistry, kelvin (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--pressure", type=_finite, default=101325.0, metavar="PA",
+        help="of the thermochemistry, pascal (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--symmetry-number", type=int, metavar="N",
+        help="of the rotation (default: counted)",
+    )  # fmt: skip
+    add("--plot", metavar="OUT.png", help="draw the infrared spectrum (needs matplotlib)")
 
 
 def _add_check_options(group: argparse._ArgumentGroup) -> None:

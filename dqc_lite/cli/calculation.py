@@ -14,8 +14,10 @@ from dqc_lite.integrals import layouts
 from dqc_lite.method import HF, KS, Method, Restricted
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
-from dqc_lite.scf.auto import Auto
+from dqc_lite.scf.auto import DEFAULT, Auto
 from dqc_lite.scf.diis import DIIS
+from dqc_lite.scf.loop import Solver
+from dqc_lite.scf.second_order import SecondOrder
 
 _RESTRICTED: dict[str, Restricted] = {"auto": None, "true": True, "false": False, "rohf": "rohf"}
 
@@ -26,8 +28,10 @@ class Calculation:
 
     mol: Molecule
     method: Method
-    solver: DIIS | Auto
+    solver: Solver
     guess: str
+    mix: float
+    checkpoint: str | None
     electric_field: tuple[float, ...] | None
 
     @classmethod
@@ -37,15 +41,21 @@ class Calculation:
         Raises:
             InputError and its subclasses.
         """
-        _check_output(options.json)
-        guesses.check(options.guess)
+        _check_output("json", options.json)
+        _check_output("checkpoint", options.checkpoint)
+        if not guesses.is_file(options.guess):
+            guesses.check(options.guess)
         method = _method(options)
         solver = _solver(options)
         mol = _molecule(options)
-        method.reference(mol)
+        reference = method.reference(mol)
+        guesses.check_mix(guesses.read(guesses.Guess(options.guess, options.mix), mol), reference)
         _check_auxiliary(mol, method)
         field = options.electric_field
-        return cls(mol, method, solver, options.guess, tuple(field) if field else None)
+        return cls(
+            mol, method, solver, options.guess, options.mix, options.checkpoint,
+            tuple(field) if field else None,
+        )  # fmt: skip
 
     @property
     def reference(self) -> str:
@@ -56,7 +66,8 @@ class Calculation:
     def scf_options(self) -> dict[str, Any]:
         """Keyword arguments of `dqc_lite.solve` and `dqc_lite.energy`."""
         return {
-            "solver": self.solver, "guess": self.guess, "electric_field": self.electric_field,
+            "solver": self.solver, "guess": guesses.Guess(self.guess, self.mix),
+            "electric_field": self.electric_field, "checkpoint": self.checkpoint,
         }  # fmt: skip
 
 
@@ -95,13 +106,17 @@ def _method(options: Namespace) -> Method:
     return HF(**common)
 
 
-def _solver(options: Namespace) -> DIIS | Auto:
-    kind = Auto if options.solver == "auto" else DIIS
-    return kind(
-        max_cycle=options.max_cycle,
-        energy_tol=options.energy_tol,
-        gradient_tol=options.gradient_tol,
-    )
+def _solver(options: Namespace) -> Solver:
+    cycles = options.max_cycle
+    tolerances = {"energy_tol": options.energy_tol, "gradient_tol": options.gradient_tol}
+    if options.stability and options.solver != "auto":
+        raise InputError(f"--stability belongs to --solver auto, not to {options.solver!r}.")
+    if options.solver == "diis":
+        return DIIS(cycles, **tolerances)
+    if options.solver == "second-order":
+        return SecondOrder(cycles, **tolerances)
+    newton = min(cycles, DEFAULT.max_second_order)
+    return Auto(cycles, stability=options.stability, max_second_order=newton, **tolerances)
 
 
 def _check_auxiliary(mol: Molecule, method: Method) -> None:
@@ -112,11 +127,11 @@ def _check_auxiliary(mol: Molecule, method: Method) -> None:
     layouts.auxiliary(mol.layout, name)
 
 
-def _check_output(name: str | None) -> None:
+def _check_output(option: str, name: str | None) -> None:
     """Before hours of work: can the file be written?"""
     if name is None:
         return
     path = Path(name)
     if path.is_dir() or not path.parent.is_dir():
         problem = "is a folder" if path.is_dir() else f"lies in no folder ({path.parent})"
-        raise InputError(f"json = {name!r} {problem}; give the name of a file to write.")
+        raise InputError(f"{option} = {name!r} {problem}; give the name of a file to write.")

@@ -49,13 +49,14 @@ def energy_of(calculation: Calculation, wrt: str) -> tuple[Callable[[Any], Any],
     from dqc_lite.singlepoint import energy
 
     mol, method = calculation.mol, calculation.method
+    options = calculation.scf_options | {"checkpoint": None}  # of one calculation, not of many
 
     def at(**parts: Any) -> Any:
         moved = dataclasses.replace(mol, **parts)
-        return energy(moved, method, **calculation.scf_options)
+        return energy(moved, method, **options)
 
     def of_functional(xc: Any) -> Any:
-        return energy(mol, dataclasses.replace(method, xc=xc), **calculation.scf_options)
+        return energy(mol, dataclasses.replace(method, xc=xc), **options)
 
     if wrt == "xc":
         if not hasattr(method, "xc"):

@@ -26,8 +26,9 @@ Fields of every command (units also stand in the file, in ``units``):
 - ``mo_energy`` (hartree) and ``mo_occ``: one list for each set of orbitals (alpha and beta when
   unrestricted), of the orbitals left after the removal of linear dependence
 - ``certificate``: ``energy_change``, ``orbital_gradient``, ``gap`` in hartree (null where there is
-  no virtual or no occupied orbital), ``kept_orbitals``, ``fock_builds``, and with ``auto``
-  ``lowest_hessian_eigenvalue`` (hartree) and ``stable``, else null
+  no virtual or no occupied orbital), ``kept_orbitals``, ``fock_builds``, ``second_order_cycles``,
+  ``saddle_points_left``, and with ``--stability`` ``lowest_hessian_eigenvalue`` (hartree) and
+  ``stable``, else null
 
 ``forces`` adds ``forces``: one list of three for each atom, hartree/bohr; null if not converged.
 
@@ -181,5 +182,7 @@ def _solution(solution: Solution) -> dict[str, Any]:
             "fock_builds": certificate.fock_builds,
             "lowest_hessian_eigenvalue": certificate.lowest_hessian_eigenvalue,
             "stable": certificate.stable,
+            "second_order_cycles": certificate.second_order_cycles,
+            "saddle_points_left": certificate.saddle_points_left,
         },
     }

@@ -100,10 +100,15 @@ def geometry(mol: Molecule) -> str:
 def log(solution: Solution) -> str:
     """A line for each cycle; what was not finite is printed as it is."""
     history = np.asarray(solution.history)[: int(solution.iterations)]
-    return "\n".join(
+    lines = [
         f"cycle={cycle:>3} E= {energy(value)}  delta_E= {change: .2e}  |g|= {gradient:.2e}"
         for cycle, (value, change, gradient) in enumerate(history, 1)
-    )
+    ]
+    newton, left = solution.certificate.second_order_cycles, solution.certificate.saddle_points_left
+    if newton:
+        text = f"second order: the last {int(newton)} cycles"
+        lines.append(text + (f", {int(left)} saddle points left" if left else ""))
+    return "\n".join(lines)
 
 
 def energy(value: Any) -> str:

@@ -39,10 +39,10 @@ def _failure(calculation: Calculation, solution: Solution) -> str:
         )
     change = float(solution.certificate.energy_change)
     gradient = float(solution.certificate.orbital_gradient)
-    other = "core" if calculation.guess == "minao" else "minao"
+    other = "atom" if calculation.guess == "minao" else "minao"
     return (
         f"SCFNotConvergedError: not converged after {cycles} cycles: "
         f"E = {report.energy(solution.energy)} hartree, delta_E = {change:.2e}, |g| = "
         f"{gradient:.2e}. Raise --max-cycle (now {calculation.solver.max_cycle}), "
-        f"try --guess {other}, check --charge and --spin."
+        f"try --guess {other} or --solver second-order, check --charge and --spin."
     )

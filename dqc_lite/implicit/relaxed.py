@@ -80,18 +80,18 @@ overlap = _constant(
 )
 
 
-def _coordinates(converged: Converged) -> Any:
+def coordinates(converged: Converged) -> Any:
     """The unknowns that describe states nearby: their module."""
     return levels if converged.reference.smeared else rotations
 
 
 def _state_tangent(problem: Problem, converged: Converged, along: Any) -> Array:
-    _coordinates(converged).check(converged)
+    coordinates(converged).check(converged)
     z = state(problem, converged)
     return _respond(problem, converged, z, -_explicit(problem, converged, z, along))
 
 
-state = _with_rule(lambda c: _coordinates(c).unmoved(c), _state_tangent)
+state = _with_rule(lambda c: coordinates(c).unmoved(c), _state_tangent)
 """The coordinates of the state."""
 
 
@@ -118,7 +118,7 @@ def _along_integrals(
     The derivative of the energy the terms make from contracted integrals (`differential`); its
     value is not needed, and compiled code leaves it out.
     """
-    at = _coordinates(converged)
+    at = coordinates(converged)
 
     def change(variable: Array) -> Array:
         density = at.density_at(converged, s, variable)
@@ -136,7 +136,7 @@ def _along_integrals(
 def _along_overlap(
     converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, ds: Array
 ) -> Array:
-    at = _coordinates(converged)
+    at = coordinates(converged)
 
     def residual(s: Array) -> Array:
         slope = _slope_of_energy(converged, hamiltonian, held, s)
@@ -149,7 +149,7 @@ def _slope_of_energy(
     converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array
 ) -> Callable[[Array], Array]:
     """dE/dv, hartree, v the variable of the density, from the Fock matrix dE/dP."""
-    at = _coordinates(converged)
+    at = coordinates(converged)
 
     def slope(variable: Array) -> Array:
         def matrix(variable: Array) -> tuple[Array, Density]:
@@ -179,7 +179,7 @@ def _solve(
     converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, b: Array
 ) -> Array:
     slope = _slope_of_energy(converged, hamiltonian, held, s)
-    return _coordinates(converged).solve(converged, slope, z, b)
+    return coordinates(converged).solve(converged, slope, z, b)
 
 
 def _density(problem: Problem, converged: Converged) -> Density:
@@ -188,7 +188,7 @@ def _density(problem: Problem, converged: Converged) -> Density:
 
 @adaptive_jit
 def _at_state(converged: Converged, s: Array, z: Array) -> Density:
-    at = _coordinates(converged)
+    at = coordinates(converged)
     return at.density_at(converged, s, at.variable(converged, z))
 
 
@@ -197,7 +197,7 @@ def _aligned(converged: Converged) -> Density:
 
     Factors of one density differ by a rotation of the occupied orbitals, and so do derivatives.
     """
-    moving = _at_state(converged, converged.overlap, _coordinates(converged).unmoved(converged))
+    moving = _at_state(converged, converged.overlap, coordinates(converged).unmoved(converged))
     return Density(converged.density.matrix, moving.factor, moving.partner)
 
 

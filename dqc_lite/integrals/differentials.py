@@ -14,14 +14,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
-from dqc_lite.integrals import host, operators
+from dqc_lite.integrals import contractions
 from dqc_lite.integrals.callback import is_zero
 from dqc_lite.integrals.contraction import Contraction, Orbs
-from dqc_lite.integrals.operators import Omega
+from dqc_lite.integrals.references import Omega
 
 Scale = float | Array | None
 
@@ -71,35 +70,10 @@ def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> Array:
     return jax.jvp(at, [leaves[i] for i in moved], [moves[i] for i in moved])[1]
 
 
-def _linear(gradient: Callable, integral: Callable) -> Callable:
-    """The differential of ``<dual, integral(orbitals, extra)>``."""
-
-    def along(orbitals: Orbs, extra: Any, fixed: tuple, dual: Any, change: Any) -> np.ndarray:
-        return gradient(orbitals, extra, change)
-
-    contraction = Contraction(
-        energy=lambda orbitals, extra, fixed, dual: jnp.vdot(integral(*orbitals, *extra), dual),
-        gradient=lambda orbitals, extra, fixed, dual: gradient(orbitals, extra, dual),
-        directional=along,
-    )
-    return _differential(contraction)
-
-
-def _symmetric(matrix: np.ndarray) -> np.ndarray:
-    """The part that symmetric integrals see."""
-    return 0.5 * (matrix + matrix.swapaxes(-1, -2))
-
-
-def _one_electron(gradient: Callable, reference: Callable) -> Callable:
-    return _linear(
-        lambda orbitals, extra, dual: gradient(*orbitals, *extra, _symmetric(dual))[None], reference
-    )
-
-
-_overlap = _one_electron(host.overlap_gradient, operators.overlap_reference)
-_kinetic = _one_electron(host.kinetic_gradient, operators.kinetic_reference)
-_nuclear = _one_electron(host.nuclear_gradient, operators.nuclear_reference)
-_ecp = _one_electron(host.ecp_gradient, operators.ecp_reference)
+_overlap = _differential(contractions.OVERLAP)
+_kinetic = _differential(contractions.KINETIC)
+_nuclear = _differential(contractions.NUCLEAR)
+_ecp = _differential(contractions.ECP)
 
 
 def overlap(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
@@ -124,16 +98,8 @@ def ecp(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
     return _ecp((orbitals,), (), (), dual)
 
 
-_two_center = _linear(
-    lambda orbitals, extra, dual: host.two_center_gradient(*orbitals, _symmetric(dual), *extra)[
-        None
-    ],
-    operators.two_center_reference,
-)
-_three_center = _linear(
-    lambda orbitals, extra, dual: host.three_center_gradient(*orbitals, dual, *extra),
-    operators.three_center_reference,
-)
+_two_center = _differential(contractions.TWO_CENTER)
+_three_center = _differential(contractions.THREE_CENTER)
 
 
 def two_center(
@@ -150,36 +116,7 @@ def three_center(
     return _three_center((orbitals, auxiliary), (omega,), (), dual)
 
 
-def _repulsion_energy(orbitals: Orbs, extra: tuple, scales: tuple, density: Array) -> Array:
-    (omega,), (coulomb, exchange) = extra, scales
-    eri = operators.repulsion_reference("int2e", orbitals * 4, omega)
-    energy = jnp.zeros(())
-    if coulomb is not None:
-        total = density.sum(0)
-        energy += 0.5 * coulomb * jnp.vdot(total, jnp.einsum("mnls,ls->mn", eri, total))
-    if exchange is not None:
-        k = jnp.einsum("mnls,pnl->pms", eri, density)
-        closed = 3 - len(density)  # exchange of a doubly occupied closed shell counts half
-        energy -= 0.5 * exchange / closed * jnp.vdot(density, k)
-    return energy
-
-
-def _repulsion_gradient(
-    orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray
-) -> np.ndarray:
-    return host.four_center_gradient(*orbitals, density, *scales, *extra)[None]
-
-
-def _repulsion_gradient_along(
-    orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray, change: np.ndarray
-) -> np.ndarray:
-    both = np.stack([density, _symmetric(change)])
-    return host.four_center_mixed_gradient(*orbitals, both, *scales, *extra)[None]
-
-
-_four_center = _differential(
-    Contraction(_repulsion_energy, _repulsion_gradient, _repulsion_gradient_along)
-)
+_four_center = _differential(contractions.FOUR_CENTER)
 
 
 def four_center(

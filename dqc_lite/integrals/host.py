@@ -195,9 +195,11 @@ def two_center_gradient(auxiliary: Orbitals, dual: np.ndarray, omega: Omega) -> 
         return _bra_gradient(auxiliary, made.intor("int2c2e_ip1", comp=3), dual)
 
 
-def _auxiliary_blocks(nao: int, auxiliary: Layout) -> Iterator[tuple[int, int]]:
+def _auxiliary_blocks(
+    nao: int, auxiliary: Layout, components: int = 3
+) -> Iterator[tuple[int, int]]:
     """Shell ranges of the auxiliary basis whose derivative integrals fill about one block."""
-    largest = max(1, BLOCK_BYTES // (24 * nao * nao))
+    largest = max(1, BLOCK_BYTES // (8 * components * nao * nao))
     first = 0
     for last in range(1, auxiliary.nshell + 1):
         offset = auxiliary.ao_offset
@@ -205,6 +207,17 @@ def _auxiliary_blocks(nao: int, auxiliary: Layout) -> Iterator[tuple[int, int]]:
         if full:
             yield first, last
             first = last
+
+
+def auxiliary_duals(
+    nao: int, auxiliary: Layout, dual: np.ndarray, components: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Shell ranges with dual_P,mn + dual_P,nm (aux, ao, ao), from a dual over pairs m >= n."""
+    diagonal = np.arange(nao) * (np.arange(nao) + 3) // 2
+    for first, last in _auxiliary_blocks(nao, auxiliary, components):
+        packed = np.array(dual[slice(*auxiliary.ao_offset[[first, last]])])
+        packed[:, diagonal] *= 2.0
+        yield first, last, lib.unpack_tril(packed)
 
 
 def three_center_gradient(
@@ -217,28 +230,27 @@ def three_center_gradient(
     made, aux = mole(orbitals), mole(auxiliary)
     nao, nshell = made.nao, made.nbas
     on_ao, on_aux = np.zeros((3, nao)), np.zeros((3, aux.nao))
-    diagonal = np.arange(nao) * (np.arange(nao) + 3) // 2
-    for first, last in _auxiliary_blocks(nao, auxiliary.layout):
-        functions = slice(auxiliary.layout.ao_offset[first], auxiliary.layout.ao_offset[last])
-        packed = np.array(dual[functions])
-        packed[:, diagonal] *= 2.0
-        square = lib.unpack_tril(packed)  # dual_P,mn + dual_P,nm
+    for first, last, square in auxiliary_duals(nao, auxiliary.layout, dual, 3):
+        functions = slice(*auxiliary.layout.ao_offset[[first, last]])
         with _range(made, omega):
             shells = (0, nshell, 0, nshell, nshell + first, nshell + last)
-            integral = _three_center_ip1(made, aux, shells)  # (xyz, aux, n, m), nabla on m
+            integral = three_center_block(made, aux, "int3c2e_ip1", shells, 3)
+        integral = integral.transpose(0, 3, 2, 1)  # (xyz, aux, n, m), nabla on m
         product = np.einsum("xpnm,pnm->xpm", integral, square)
         on_ao += product.sum(1)
         on_aux[:, functions] = product.sum(2)
     return np.stack([-_per_atom(orbitals.layout, on_ao), _per_atom(auxiliary.layout, on_aux)])
 
 
-def _three_center_ip1(made: pyscf.gto.Mole, aux: pyscf.gto.Mole, shells: tuple) -> np.ndarray:
+def three_center_block(
+    made: pyscf.gto.Mole, aux: pyscf.gto.Mole, name: str, shells: tuple, components: int
+) -> np.ndarray:
+    """Derivative integrals (m n|P) of some shells, (component, m, n, aux)."""
     atm, bas, env = pyscf.gto.conc_env(
         made._atm, made._bas, made._env, aux._atm, aux._bas, aux._env
     )
-    name = made._add_suffix("int3c2e_ip1")
-    integral = pyscf.gto.moleintor.getints(name, atm, bas, env, shells, comp=3, aosym="s1")
-    return integral.transpose(0, 3, 2, 1)
+    name = made._add_suffix(name)
+    return pyscf.gto.moleintor.getints(name, atm, bas, env, shells, comp=components, aosym="s1")
 
 
 def four_center_gradient(

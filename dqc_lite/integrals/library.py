@@ -7,12 +7,14 @@ import difflib
 import functools
 import io
 import math
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyscf.gto
+from pyscf.data.elements import COMMON_ISOTOPE_MASSES, MASSES
 from pyscf.gto.basis import ALIAS
 from pyscf.lib.exceptions import BasisNotFoundError
 
@@ -144,18 +146,38 @@ def _unknown_basis(name: str, element: str) -> str:
     )
 
 
+_SHELL_LINE = re.compile(r"[A-Za-z]{1,3}\s+[A-Za-z]{1,8}")
+_OTHER_LINE = re.compile(r"(BASIS|END)\b.*", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?", re.ASCII)
+
+
 def _parse(text: str, symbol: str) -> list:
     element = element_of(symbol)
-    try:
-        return pyscf.gto.basis.parse(text, element)
-    except (BasisNotFoundError, KeyError, ValueError, IndexError):
-        pass
-    try:
-        return pyscf.gto.basis.parse(text)
-    except (BasisNotFoundError, KeyError, ValueError, IndexError) as error:
+    _check_text(text, element)
+    for arguments in ((text, element), (text,)):
+        try:
+            functions = pyscf.gto.basis.parse(*arguments)
+            break
+        except (BasisNotFoundError, KeyError, ValueError, IndexError) as error:
+            reason = error
+    else:
         raise BasisError(
-            f"basis text for element {element!r} cannot be read as NWChem format: {error}"
-        ) from error
+            f"basis text for element {element!r} cannot be read as NWChem format: {reason}"
+        ) from reason
+    _check_functions(functions, element)
+    return functions
+
+
+def _check_text(text: str, element: str) -> None:
+    """Raise `BasisError` unless all is names and numbers: PySCF evaluates what is no number."""
+    for number, line in enumerate(text.splitlines(), 1):
+        content = re.split("[#!]", line)[0].strip()
+        known = any(p.fullmatch(content) for p in (_SHELL_LINE, _OTHER_LINE))
+        if not (known or all(_NUMBER.fullmatch(word) for word in content.split())):
+            raise BasisError(
+                f"basis text for element {element!r}, line {number}: {line.strip()[:60]!r} is "
+                "neither 'element shell' nor numbers; give NWChem format."
+            )
 
 
 def _ecp_of(symbol: str, ecp: Any) -> list | None:
@@ -217,3 +239,13 @@ def _has_core_functions(name: str, element: str) -> bool:
     steepest = max(max(row[0] for row in shell[1:] if isinstance(row, list | tuple))
                    for shell in _load(name, element))  # fmt: skip
     return steepest > 2.0 * ELEMENTS.index(element) ** 2
+
+
+def average_masses(numbers: Sequence[int]) -> np.ndarray:
+    """Atomic masses averaged over the natural isotopes, amu; 0 for ghost atoms (number 0)."""
+    return np.array([MASSES[n] if n else 0.0 for n in numbers])
+
+
+def main_isotope_masses(numbers: Sequence[int]) -> np.ndarray:
+    """Masses of the most abundant isotopes, amu; 0 for ghost atoms (number 0)."""
+    return np.array([COMMON_ISOTOPE_MASSES[n] if n else 0.0 for n in numbers])

@@ -48,7 +48,7 @@ class DensityFitted:
         check_memory(orbitals.layout, auxiliary.layout)
         three = operators.three_center(orbitals, auxiliary, omega)
         two = operators.two_center(auxiliary, omega)
-        factor, metric = _fit(three, two, orbitals.layout.nao)
+        factor, metric = fit_integrals(three, two, orbitals.layout.nao)
         return cls(factor, metric, auxiliary, omega)
 
     def at(self, orbitals: Orbitals, omega: Omega) -> DensityFitted:
@@ -110,7 +110,8 @@ def _cholesky(two: Float[Array, "aux aux"]) -> Float[Array, "aux aux"]:
 
 
 @functools.partial(adaptive_jit, static_argnums=(2,))
-def _fit(three: Array, two: Array, nao: int) -> tuple[Array, Array]:
+def fit_integrals(three: Array, two: Array, nao: int) -> tuple[Array, Array]:
+    """B = L^-1 (P|mn), unpacked, and L from packed integrals and metric."""
     metric = _cholesky(two)
     fitted = jax.scipy.linalg.solve_triangular(metric, three, lower=True)
     return operators.unpack(fitted, nao), metric

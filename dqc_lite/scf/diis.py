@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._pytree import pytree, static
-from dqc_lite._types import Array, Float, Int
+from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.errors import InputError
+from dqc_lite.scf.settings import require_count, require_flag, require_number
 
 MAX_MAX_CYCLE = 100_000
 """The log of the cycles is allocated beforehand."""
+
+
+EARLY = ("diis", "adiis", "ediis")
 
 
 @pytree
@@ -24,6 +30,13 @@ class DIIS:
         gradient_tol: ... and the norm of the orbital gradient is less.
         space: number of Fock matrices kept.
         damping: share of the previous cycle's Fock matrix kept while the gradient is above 0.1.
+        level_shift: added to the energies of the virtual orbitals while the gradient is above 0.1,
+            and in proportion to it below, hartree; neither the converged state nor the test of
+            convergence knows of it.
+        early: what is extrapolated while the gradient is above 0.1: "diis", or "adiis" or "ediis",
+            the combination of lowest energy (`dqc_lite.scf.energy_diis`).
+        maximum_overlap: fill the orbitals most like the occupied ones of the guess, a `Solution`
+            for instance, instead of the lowest: for excited determinants with given occupations.
     """
 
     max_cycle: int = static(default=100)
@@ -31,20 +44,19 @@ class DIIS:
     gradient_tol: float = static(default=1e-8)
     space: int = static(default=8)
     damping: float = static(default=0.0)
+    level_shift: float = static(default=0.0)
+    early: Literal["diis", "adiis", "ediis"] = static(default="diis")
+    maximum_overlap: bool = static(default=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_cycle <= MAX_MAX_CYCLE or not self.space >= 1:
-            raise InputError(
-                f"max_cycle = {self.max_cycle}, space = {self.space}: both must be at least 1, "
-                f"max_cycle at most {MAX_MAX_CYCLE}."
-            )
-        if not (self.energy_tol > 0 and self.gradient_tol > 0):
-            raise InputError(
-                f"energy_tol = {self.energy_tol}, gradient_tol = {self.gradient_tol}: "
-                "tolerances must be positive."
-            )
-        if not 0 <= self.damping < 1:
+        require_count(self, 1, MAX_MAX_CYCLE, "max_cycle", "space")
+        require_number(self, "energy_tol", "gradient_tol")
+        require_number(self, "damping", "level_shift", positive=False)
+        require_flag(self, "maximum_overlap")
+        if self.damping >= 1:
             raise InputError(f"damping = {self.damping} must lie in [0, 1).")
+        if self.early not in EARLY:
+            raise InputError(f"early = {self.early!r} is unknown; use one of {', '.join(EARLY)}.")
 
 
 PATIENCE = 12
@@ -90,13 +102,18 @@ class History:
 
     def extrapolate(self) -> Float[Array, "set ao ao"]:
         """The combination of Fock matrices, weights summing to 1, of the smallest error."""
-        return jnp.tensordot(self._weights(), self.focks, 1)
+        return jnp.tensordot(self.weights(), self.focks, 1)
 
-    def _weights(self) -> Float[Array, " space"]:
+    def used(self) -> Bool[Array, " space"]:
+        """Which entries count."""
+        return np.arange(len(self.errors)) < jnp.minimum(self.count, self.window)
+
+    def weights(self) -> Float[Array, " space"]:
+        """Summing to 1, of the smallest combined error."""
         n = len(self.errors)
         flat = self.errors.reshape(n, -1)
         gram = flat @ flat.T
-        used = np.arange(n) < jnp.minimum(self.count, self.window)
+        used = self.used()
         # errors scaled to unit length keep the system well conditioned over many decades
         square = jnp.vecdot(flat, flat)
         inverse = jnp.where(used & (square > 0), jax.lax.rsqrt(square), 0.0)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
+
+import jax
 
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import MethodError
 from dqc_lite.scf.auto import Auto, staged
+from dqc_lite.scf.checkpoint import Checkpoint, Recorder
 from dqc_lite.scf.diis import DIIS
-from dqc_lite.scf.diis_loop import diis_scf
+from dqc_lite.scf.diis_loop import diis_scf, recorded_diis_scf
+from dqc_lite.scf.guess import Beginning
 from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.second_order import SecondOrder
 from dqc_lite.scf.state import SCFState
@@ -23,19 +28,48 @@ def scf(
     hamiltonian: Hamiltonian,
     integrals: Any,
     overlap: Float[Array, "ao ao"],
-    guess_factor: Float[Array, "ao any"],
+    beginning: Beginning,
     solver: Solver,
     reference: Reference,
-    core_guess: bool,
+    recorder: Recorder | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> SCFState:
-    """Iterate to self-consistency from a guess; nothing in here is differentiated."""
+    """Iterate to self-consistency from a guess; nothing in here is differentiated.
+
+    With a `recorder` every cycle is written to a file; an unfinished calculation continues from its
+    own `checkpoint`.
+    """
     problem = hamiltonian, integrals, overlap
+    first, mo_coeff = _first_stage(solver, reference), None
+    if checkpoint is not None and checkpoint.stage == "second-order" and solver is not first:
+        # it was DIIS that had failed: a cycle of it, for the state, and on with Newton's method
+        first = dataclasses.replace(first, max_cycle=1)
+        mo_coeff = jax.device_put(checkpoint.mo_coeff)
+    if recorder is None and checkpoint is None:
+        start = diis_scf(*problem, beginning, first, reference)
+    else:
+        start = recorded_diis_scf(*problem, beginning, first, reference, recorder, checkpoint)
+    if isinstance(solver, DIIS) or reference.filling is not None:
+        return start
+    return staged(*problem, start, solver, reference, recorder, mo_coeff)
+
+
+def _first_stage(solver: Solver, reference: Reference) -> DIIS:
+    """DIIS, which is all there is for fractions of electrons.
+
+    Raises:
+        MethodError: asked for a stage that there is not, or for options that contradict.
+    """
     if isinstance(solver, DIIS):
-        return diis_scf(*problem, guess_factor, solver, reference, core_guess)
-    if reference.filling is not None:
+        if solver.level_shift and reference.smeared:
+            raise MethodError(
+                f"level_shift = {solver.level_shift} moves the orbital energies that smearing "
+                "fills by; leave out one of them."
+            )
+        return solver
+    if reference.filling is not None and (isinstance(solver, SecondOrder) or solver.stability):
         raise MethodError(
             f"smearing and given occupations are solved by DIIS, not by {type(solver).__name__}; "
             "use solver=dqc_lite.DIIS()."
         )
-    start = diis_scf(*problem, guess_factor, solver.first(), reference, core_guess)
-    return staged(*problem, start, solver, reference)
+    return solver.first()

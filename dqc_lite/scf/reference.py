@@ -84,6 +84,14 @@ class Reference:
         alpha, beta = (index < self.nalpha).astype(float), (index < self.nbeta).astype(float)
         return np.stack([alpha, beta]) if self.nset == 2 else (alpha + beta)[None]
 
+    def spin_occupations(self, nmo: int) -> Float[np.ndarray, "spin mo"]:
+        """Electrons of each density channel in the first `nmo` orbitals, unsmeared."""
+        index = np.arange(nmo)
+        if isinstance(self.filling, Given):
+            return self.filling.array(max(nmo, self.nocc))[:, :nmo]
+        spins = np.stack([(index < n).astype(float) for n in (self.nalpha, self.nbeta)])
+        return spins.sum(0)[None] if self.nspin == 1 else spins
+
     def density(self, mo_coeff: Float[Array, "set ao mo"]) -> Density:
         """Density of orbitals filled from below."""
         if self.filling is not None:

@@ -18,11 +18,12 @@ import jax.numpy as jnp
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float, Int
-from dqc_lite.errors import InputError
-from dqc_lite.scf.diis import DIIS
+from dqc_lite.scf.checkpoint import Recorder
+from dqc_lite.scf.diis import DIIS, MAX_MAX_CYCLE
 from dqc_lite.scf.orthogonalization import canonical
 from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.rotations import Surface, turned
+from dqc_lite.scf.settings import require_count, require_number
 from dqc_lite.scf.state import Point, Problem, SCFState
 from dqc_lite.terms import Hamiltonian
 
@@ -51,12 +52,8 @@ class SecondOrder:
     max_products: int = static(default=40)
 
     def __post_init__(self) -> None:
-        for name in ("max_cycle", "start", "max_products"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)} must be at least 1.")
-        for name in ("energy_tol", "gradient_tol", "radius"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} = {getattr(self, name)} must be positive.")
+        require_count(self, 1, MAX_MAX_CYCLE, "max_cycle", "start", "max_products")
+        require_number(self, "energy_tol", "gradient_tol", "radius")
 
     def first(self) -> DIIS:
         """The cycles at the beginning."""
@@ -83,16 +80,74 @@ def newton_scf(
     reference: Reference,
 ) -> SCFState:
     """Converge from orbitals; nothing in here is differentiated."""
-    x, kept = canonical(overlap)
-    newton = _Newton(Problem(hamiltonian, integrals, overlap, x, kept, reference), solver)
+    newton = _newton(hamiltonian, integrals, overlap, solver, reference)
     return newton.finish(
         jax.lax.while_loop(newton.unfinished, newton.cycle, newton.start(mo_coeff))
     )
 
 
+def recorded_newton_scf(
+    hamiltonian: Hamiltonian,
+    integrals: Any,
+    overlap: Float[Array, "ao ao"],
+    mo_coeff: Float[Array, "set ao mo"],
+    solver: SecondOrder,
+    reference: Reference,
+    recorder: Recorder,
+) -> SCFState:
+    """The same a cycle at a time, the orbitals of each written to a file."""
+    arrays, setting = (hamiltonian, integrals, overlap), (solver, reference)
+    cycle = _first(*arrays, mo_coeff, *setting)
+    occupations = reference.occupations(mo_coeff.shape[-1])
+    unfinished = True
+    while unfinished:
+        cycle, going, converged = _advanced(*arrays, cycle, *setting)
+        unfinished = bool(going)
+        recorder.write(
+            "second-order", cycle.mo_coeff, occupations, cycle.point.energy, cycle.iteration,
+            bool(converged), {},
+        )  # fmt: skip
+    return _last(*arrays, cycle, *setting)
+
+
+def _newton(
+    hamiltonian: Hamiltonian, integrals: Any, overlap: Float[Array, "ao ao"],
+    solver: SecondOrder, reference: Reference,
+) -> _Newton:  # fmt: skip
+    x, kept = canonical(overlap)
+    return _Newton(Problem(hamiltonian, integrals, overlap, x, kept, reference), solver)
+
+
+@functools.partial(adaptive_jit, static_argnums=(4, 5))
+def _first(
+    hamiltonian: Hamiltonian, integrals: Any, overlap: Array, mo_coeff: Array,
+    solver: SecondOrder, reference: Reference,
+) -> _Cycle:  # fmt: skip
+    return _newton(hamiltonian, integrals, overlap, solver, reference).start(mo_coeff)
+
+
+@functools.partial(adaptive_jit, static_argnums=(4, 5))
+def _advanced(
+    hamiltonian: Hamiltonian, integrals: Any, overlap: Array, cycle: _Cycle,
+    solver: SecondOrder, reference: Reference,
+) -> tuple[_Cycle, Bool[Array, ""], Bool[Array, ""]]:  # fmt: skip
+    """One more cycle, whether more are needed, and convergence."""
+    newton = _newton(hamiltonian, integrals, overlap, solver, reference)
+    cycle = newton.cycle(cycle)
+    return cycle, newton.unfinished(cycle), newton.converged(cycle)
+
+
+@functools.partial(adaptive_jit, static_argnums=(4, 5))
+def _last(
+    hamiltonian: Hamiltonian, integrals: Any, overlap: Array, cycle: _Cycle,
+    solver: SecondOrder, reference: Reference,
+) -> SCFState:  # fmt: skip
+    return _newton(hamiltonian, integrals, overlap, solver, reference).finish(cycle)
+
+
 @pytree
 class _Cycle:
-    """The best orbitals so far and those to try next."""
+    """The best orbitals so far and those to try next, if any are `planned`."""
 
     mo_coeff: Float[Array, "set ao mo"]
     point: Point
@@ -101,6 +156,7 @@ class _Cycle:
     length: Float[Array, ""]
     radius: Float[Array, ""]
     delta_energy: Float[Array, ""]
+    planned: Bool[Array, ""]
     iteration: Int[Array, ""]
     builds: Int[Array, ""]
     log: Float[Array, "cycle 3"]
@@ -125,7 +181,8 @@ class _Newton:
         return _Cycle(
             mo_coeff=mo_coeff, point=jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes),
             trial=mo_coeff, predicted=zero, length=zero, radius=zero + self.solver.radius,
-            delta_energy=zero + jnp.inf, iteration=jnp.zeros((), int), builds=jnp.zeros((), int),
+            delta_energy=zero + jnp.inf, planned=jnp.asarray(True),
+            iteration=jnp.zeros((), int), builds=jnp.zeros((), int),
             log=jnp.full((self.solver.max_cycle + 1, 3), jnp.nan),
         )  # fmt: skip
 
@@ -134,14 +191,15 @@ class _Newton:
         c = self._judge(c, self.problem.evaluate(self._density(c.trial)))
         _, mo_coeff = self.problem.canonical_orbitals(c.point.effective, c.mo_coeff)
         surface = self._surface(mo_coeff, c.point)
-        unfinished = self.unfinished(c)
+        planned = self.going_on(c)
         step = trust_region_step(
-            surface, c.radius, jnp.where(unfinished, self.solver.max_products, 0)
+            surface, c.radius, jnp.where(planned, self.solver.max_products, 0)
         )
         return dataclasses.replace(
             c, mo_coeff=mo_coeff, trial=turned(mo_coeff, surface.layout.generator(step.x)),
             predicted=step.predicted, length=jnp.linalg.norm(step.x),
-            iteration=c.iteration + jnp.where(unfinished, 1, 0), builds=c.builds + step.products,
+            planned=planned, iteration=c.iteration + jnp.where(planned, 1, 0),
+            builds=c.builds + step.products,
         )  # fmt: skip
 
     def _judge(self, c: _Cycle, point: Point) -> _Cycle:
@@ -180,16 +238,20 @@ class _Newton:
         accurate = c.point.gradient < self.solver.gradient_tol
         return self.problem.enough_functions() & small & accurate
 
-    def unfinished(self, c: _Cycle) -> Bool[Array, ""]:
+    def going_on(self, c: _Cycle) -> Bool[Array, ""]:
+        """Whether a step from the orbitals just evaluated is worth while."""
         ended = (c.iteration >= self.solver.max_cycle) | self.converged(c)
-        return (c.builds == 0) | ~(ended | ~jnp.isfinite(c.point.energy))
+        return ~(ended | ~jnp.isfinite(c.point.energy))
+
+    def unfinished(self, c: _Cycle) -> Bool[Array, ""]:
+        return c.planned
 
     def finish(self, c: _Cycle) -> SCFState:
         return self.problem.finish(
             point=c.point, density=self._density(c.mo_coeff), mo_coeff=c.mo_coeff,
             delta_energy=c.delta_energy,
             converged=self.converged(c), iterations=c.iteration, history=c.log[1:],
-            fock_builds=c.builds,
+            fock_builds=c.builds, newton=True,
         )  # fmt: skip
 
 

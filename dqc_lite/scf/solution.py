@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
+from dqc_lite.molecule import Molecule
 
 
 @pytree
@@ -22,6 +23,9 @@ class Certificate:
             kind of determinant, hartree; None when not asked for.
         stable: whether that is not negative, so that the energy is a minimum and not at a saddle
             point; None when not asked for.
+        second_order_cycles: of all cycles those that Newton's method made, the last ones: 0 where
+            DIIS converged.
+        saddle_points_left: how often the solver went on from an unstable solution.
     """
 
     energy_change: Float[Array, ""]
@@ -31,6 +35,8 @@ class Certificate:
     fock_builds: Int[Array, ""] | None = None
     lowest_hessian_eigenvalue: Float[Array, ""] | None = None
     stable: Bool[Array, ""] | None = None
+    second_order_cycles: Int[Array, ""] | None = None
+    saddle_points_left: Int[Array, ""] | None = None
 
 
 @pytree
@@ -52,6 +58,7 @@ class Solution:
         mo_occ: (set, mo) electrons.
         history: (cycle, 3) energy, its change, gradient norm of each cycle; NaN beyond the last.
         certificate: residuals and gap.
+        mol: the molecule; a solution is a guess for others of the same atoms.
         fermi_level: (set,) hartree, of smeared occupations, else None.
     """
 
@@ -66,3 +73,4 @@ class Solution:
     history: Float[Array, "cycle 3"]
     certificate: Certificate
     fermi_level: Float[Array, " set"] | None = None
+    mol: Molecule | None = None

@@ -27,6 +27,8 @@ class SCFState:
     ``fock_builds`` counts Fock matrices and Hessian-vector products, which cost as much.
     ``stability`` is the lowest eigenvalue of the orbital Hessian (hartree) and ``stable`` tells
     whether it is not negative; None when not asked for.
+    ``newton`` counts the cycles among ``iterations`` that were of second order, ``left`` the saddle
+    points that were left.
     """
 
     density: Density
@@ -44,6 +46,8 @@ class SCFState:
     mo_occ: Float[Array, "set mo"]
     kept: Int[Array, ""]
     fock_builds: Int[Array, ""]
+    newton: Int[Array, ""]
+    left: Int[Array, ""]
     stability: Float[Array, ""] | None = None
     stable: Bool[Array, ""] | None = None
 
@@ -114,6 +118,7 @@ class Problem:
         iterations: Int[Array, ""],
         history: Float[Array, "cycle 3"],
         fock_builds: Int[Array, ""],
+        newton: bool,
     ) -> SCFState:
         """The state at `point`, the surface at the density of `mo_coeff`."""
         if self.reference.smeared:
@@ -128,6 +133,8 @@ class Problem:
             poison=jnp.where(converged, 1.0, jnp.nan),
             iterations=iterations, history=history, mo_energy=mo_energy, mo_coeff=canonical,
             mo_occ=filled.mo_occ, kept=self.kept.sum(), fock_builds=fock_builds,
+            newton=iterations if newton else jnp.zeros_like(iterations),
+            left=jnp.zeros_like(iterations),
         )  # fmt: skip
 
     def canonical_orbitals(

@@ -24,8 +24,9 @@ from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import FunctionalError
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.functional import Functional
 from dqc_lite.xc.pw92 import PW92
-from dqc_lite.xc.slater import enhanced
+from dqc_lite.xc.slater import SlaterExchange, enhanced
 
 Kind = Literal["exchange", "unscaled exchange", "correlation"]
 
@@ -161,6 +162,40 @@ def mgga_network(
 ) -> eqx.nn.MLP:
     """A network for `NeuralFunctional` of level "mgga"; `depth` hidden layers of `width`."""
     return _perceptron(key, width, depth, *_sizes("mgga", kind))
+
+
+def correction(
+    key: jax.Array,
+    level: Literal["gga", "mgga"] = "gga",
+    width: int = 8,
+    depth: int = 2,
+    *,
+    with_correlation: bool = True,
+) -> Functional:
+    """A neural change of another functional, zero to start with and always in the uniform gas.
+
+    Networks minus the uniform gas: ``functional("pbe") + correction(key)`` starts as PBE, its
+    exchange obeys the spin scaling. The component's label is "neural": its parameters are
+    ``"neural.*"`` for `dqc_lite.fit.Parameters.select`.
+    """
+    first, second = jax.random.split(key)
+    make = gga_network if level == "gga" else mgga_network
+    exchange = _silent(make(first, width, depth))
+    correlation = _silent(make(second, width, depth, kind="correlation"))
+    networks = NeuralFunctional(
+        exchange, correlation if with_correlation else None, level=level, lieb_oxford=None
+    )
+    components = (networks, SlaterExchange()) + ((PW92.modified(),) if with_correlation else ())
+    labels = ("neural", "lda_x", "lda_c_pw_mod")[: len(components)]
+    weights = (1.0, -1.0, -1.0)[: len(components)]
+    return Functional(components=components, weights=weights, labels=labels)
+
+
+def _silent(network: eqx.nn.MLP) -> eqx.nn.MLP:
+    """With a last layer of zeros."""
+    last = network.layers[-1]
+    zeros = jnp.zeros_like(last.weight), jnp.zeros_like(last.bias)
+    return eqx.tree_at(lambda n: (n.layers[-1].weight, n.layers[-1].bias), network, zeros)
 
 
 def _perceptron(key: jax.Array, width: int, depth: int, inputs: int, outputs: int) -> eqx.nn.MLP:

@@ -36,6 +36,8 @@ _INVERSE_TAU = 2.0 ** (2 / 3) / UNIFORM_TAU / WIGNER_SEITZ**5
 
 B2 = math.sqrt(5913.0 / 405000.0)
 B1 = 511.0 / 13500.0 / (2.0 * B2)
+_ONE_MINUS_TWELFTH_POWER = (6.0, -15.0, 20.0, -15.0, 6.0, -1.0)
+"""(1 - zeta^12) / y in powers of y = 1 - zeta^2."""
 _FLAT_WITHIN = 1e-3
 _FLAT_BELOW = 1e-8
 _POLYNOMIAL_UP_TO = 2.5
@@ -59,22 +61,30 @@ class Switch:
 
     def __call__(self, alpha: Float[Array, "..."]) -> Float[Array, "..."]:
         """f, with all derivatives finite for every alpha."""
+        return self.shares(alpha)[0]
+
+    def shares(self, alpha: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+        """(f, 1 - f), each with its digits where it is small: around alpha = 1 and alpha = 0."""
         if self.polynomial is None:
             # exp(-c / 0.001) is 0 in double precision, and so are its derivatives
             inside = jnp.abs(alpha - 1.0) < _FLAT_WITHIN
-            between = jnp.zeros_like(alpha)
+            between = jnp.zeros_like(alpha), jnp.ones_like(alpha)
             left = alpha < 1.0
         else:
             inside = (alpha > 0.0) & (alpha <= _POLYNOMIAL_UP_TO)
-            between = horner(self.polynomial, jnp.where(inside, alpha, 0.0))
+            x = jnp.where(inside, alpha, 0.0)
+            change = x * horner(self.polynomial[1:], x)
+            between = self.polynomial[0] + change, (1.0 - self.polynomial[0]) - change
             left = alpha <= 0.0
         alpha = jnp.where(inside, 0.0, alpha)
         left |= inside
         u = 1.0 / (1.0 - alpha)
-        outside = jnp.where(left, 1.0, -self.d) * jnp.exp(
-            jnp.where(left, -self.c1 * alpha, self.c2) * u
-        )
-        return jnp.where(inside, between, outside)
+        exponent = jnp.where(left, -self.c1 * alpha, self.c2) * u
+        f = jnp.where(left, 1.0, -self.d) * jnp.exp(exponent)
+        rest = 1.0 - f
+        if self.polynomial is None:
+            rest = jnp.where(left, -jnp.expm1(exponent), rest)
+        return jnp.where(inside, between[0], f), jnp.where(inside, between[1], rest)
 
     @property
     def slope(self) -> Float[Array, ""]:
@@ -135,8 +145,8 @@ class SCANExchange:
         alpha = self._alpha(variables, density)
         x = self._slowly_varying(variables.p, alpha)
         h1 = 1.0 + self.k1 * x / (self.k1 + x)
-        f = self.switch(alpha)
-        factor = h1 * (1.0 - f) + self.h0 * f
+        f, rest = self.switch.shares(alpha)
+        factor = h1 * rest + self.h0 * f
         return enhanced(density, factor * self._decay(variables.p))
 
     def _alpha(self, variables: reduced.Reduced, _: LocalDensity) -> Float[Array, "spin point"]:
@@ -232,10 +242,10 @@ class SCANCorrelation:
         """Energy per volume, hartree / bohr^3."""
         gas = _Gas.of(density)
         p, _, alpha = reduced.of_total(density, gas.rs)
-        f = self.switch(self._alpha(p, alpha, gas))
+        f, rest = self.switch.shares(self._alpha(p, alpha, gas))
         e0 = self._one_orbital(p, gas)
         e1 = self._slowly_varying(p, gas)
-        return density.where_filled(density.safe_total * (e1 * (1.0 - f) + e0 * f))
+        return density.where_filled(density.safe_total * (e1 * rest + e0 * f))
 
     def _alpha(self, p, alpha, gas: _Gas) -> Float[Array, " point"]:
         """The switch's variable; `alpha` is beside the unpolarized gas."""
@@ -249,7 +259,8 @@ class SCANCorrelation:
         if gas.density.closed_shell:
             return u, slope, 1.0
         factor = 1.0 - self.g * (gas.mean4 - 1.0)
-        return u, slope, factor * (1.0 - gas.density.polarization**12)
+        product = gas.density.opposite_product
+        return u, slope, factor * product * horner(_ONE_MINUS_TWELFTH_POWER, product)
 
     def _one_orbital(self, p, gas: _Gas) -> Float[Array, " point"]:
         """Energy per electron at alpha = 0."""

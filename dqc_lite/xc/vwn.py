@@ -91,17 +91,21 @@ def _random_phase() -> Fit:
     return dataclasses.field(default_factory=Fit.random_phase)
 
 
-def _per_volume(density: LocalDensity, per_particle) -> Float[Array, " point"]:
-    return density.where_filled(density.safe_total * per_particle)
+class _PerParticle:
+    """What all have in common, beside an energy per electron `per_particle`."""
+
+    level: ClassVar[str] = "lda"
+
+    def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
+        """Energy per volume, hartree / bohr^3."""
+        return density.where_filled(density.safe_total * self.per_particle(density))
 
 
 @pytree
-class VWN5:
+class VWN5(_PerParticle):
     """Fit V of the paper, its recommendation (libxc: lda_c_vwn; PySCF: vwn, vwn5)."""
 
     fit: Fit = _monte_carlo()
-
-    level: ClassVar[str] = "lda"
 
     def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per electron, hartree (of a density of 1 where there is none)."""
@@ -113,19 +117,13 @@ class VWN5:
         curvature = (1.0 - z4) * stiffness / STIFFNESS_SCALE
         return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)
 
-    def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
-        """Energy per volume, hartree / bohr^3."""
-        return _per_volume(density, self.per_particle(density))
-
 
 @pytree
-class VWN3:
+class VWN3(_PerParticle):
     """Fit III: the stiffness of the random-phase approximation, scaled (libxc: lda_c_vwn_3)."""
 
     fit: Fit = _monte_carlo()
     random_phase: Fit = _random_phase()
-
-    level: ClassVar[str] = "lda"
 
     def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per electron, hartree (of a density of 1 where there is none)."""
@@ -138,18 +136,12 @@ class VWN3:
         curvature = rpa_stiffness / ((rpa_polarized - rpa_unpolarized) * STIFFNESS_SCALE)
         return unpolarized + f * (polarized - unpolarized) * (z4 + (1.0 - z4) * curvature)
 
-    def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
-        """Energy per volume, hartree / bohr^3."""
-        return _per_volume(density, self.per_particle(density))
-
 
 @pytree
-class VWNRPA:
+class VWNRPA(_PerParticle):
     """The random-phase approximation, in B3LYP of PySCF and Gaussian (libxc: lda_c_vwn_rpa)."""
 
     fit: Fit = _random_phase()
-
-    level: ClassVar[str] = "lda"
 
     def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per electron, hartree (of a density of 1 where there is none)."""
@@ -158,10 +150,6 @@ class VWNRPA:
             return self.fit(PARAMAGNETIC, x)
         unpolarized, polarized = (self.fit(k, x) for k in range(2))
         return unpolarized + density.spin_interpolation * (polarized - unpolarized)
-
-    def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
-        """Energy per volume, hartree / bohr^3."""
-        return _per_volume(density, self.per_particle(density))
 
 
 LABELS = {"lda_c_vwn": VWN5, "lda_c_vwn_3": VWN3, "lda_c_vwn_rpa": VWNRPA}

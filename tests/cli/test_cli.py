@@ -19,6 +19,7 @@ import pytest
 import dqc_lite as dqc
 from dqc_lite import gradcheck, singlepoint
 from dqc_lite.cli import arguments, main
+from dqc_lite.scf.auto import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
 WATER, CH3 = ROOT / "examples" / "water.xyz", ROOT / "examples" / "ch3.xyz"
@@ -216,7 +217,7 @@ def test_options_reach_the_calculation(h2, tmp_path):
     assert record["cartesian"] is True
     assert record["electric_field"] == [0.0, -1e-3, 0.01]
     assert record["solver"] == {
-        "name": "diis", "guess": "core", "max_cycle": 50, "energy_tol": 1e-9,
+        "name": "auto", "guess": "core", "max_cycle": 50, "energy_tol": 1e-9,
         "gradient_tol": 1e-7,
     }  # fmt: skip
     assert "forces" not in record
@@ -333,6 +334,10 @@ def test_bad_geometry_files(tmp_path, name):
         (["--grid-level", "2"], "MethodError", "--grid-level"),
         (["--smearing", "-1"], "InputError", "smearing = -1"),
         (["--guess", "nope"], "InputError", "'nope'"),
+        (["--guess", "nope.h5"], "CheckpointError", "'nope.h5' does not exist"),
+        (["--mix", "0.8"], "MethodError", "mix = 0.8"),
+        (["--checkpoint", "no/such/folder/run.h5"], "InputError", "checkpoint"),
+        (["--stability", "--solver", "diis"], "InputError", "--stability"),
         (["--max-cycle", "0"], "InputError", "max_cycle"),
         (["--max-cycle", "999999999999"], "InputError", "max_cycle"),
         (["--energy-tol", "-1"], "InputError", "energy_tol"),
@@ -351,7 +356,7 @@ def test_density_functional(tmp_path):
     out = tmp_path / "out.json"
     code, text, err = run(
         "forces", WATER, "--xc", "pbe", "--basis", "sto-3g", "--grid-level", 0,
-        "--dispersion", "d3bj", "--solver", "auto", "--json", out,
+        "--dispersion", "d3bj", "--stability", "--json", out,
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert "gga_x_pbe" in text
@@ -399,7 +404,8 @@ def test_wrong_usage(argv):
 
 def test_not_converged(tmp_path):
     out = tmp_path / "out.json"
-    code, text, err = run("forces", WATER, "--basis", "6-31g", "--max-cycle", 2, "--json", out)
+    limits = ("--max-cycle", 2, "--solver", "diis")
+    code, text, err = run("forces", WATER, "--basis", "6-31g", *limits, "--json", out)
     assert code == 1
     assert err.startswith("error: SCFNotConvergedError: ")
     assert "--max-cycle" in err
@@ -413,7 +419,9 @@ def test_not_converged(tmp_path):
 
 
 def test_check_grad_not_converged(h2):
-    code, _, err = run("check-grad", h2, "--basis", "sto-3g", "--max-cycle", 1)
+    code, _, err = run(
+        "check-grad", h2, "--basis", "sto-3g", "--max-cycle", 1, "--solver", "diis"
+    )
     assert code == 1
     assert err.startswith("error: SCFNotConvergedError: ")
 
@@ -440,11 +448,29 @@ def test_warnings_are_one_line(h2, monkeypatch):
     assert (code, err) == (0, "warning: mind this\n")
 
 
+def test_checkpoint_and_restart(h2, tmp_path):
+    file, out = tmp_path / "run.h5", tmp_path / "out.json"
+    common = ("energy", h2, "--basis", "sto-3g")
+    code, _, _ = run(*common, "--max-cycle", 1, "--solver", "diis", "--checkpoint", file)
+    assert (code, file.is_file()) == (1, True)
+    code, text, _ = run(*common, "--guess", file, "--checkpoint", file, "--json", out)
+    assert code == 0
+    assert load_strict(out)["solver"]["guess"] == str(file)
+    # the energy is known since the first cycle, and convergence is a difference of two
+    assert text.count("cycle=") == load_strict(out)["iterations"] <= 3
+
+
+def test_second_order_is_announced(h2):
+    code, text, _ = run("energy", h2, "--basis", "sto-3g", "--solver", "second-order")
+    assert code == 0
+    assert "second order: the last" in text or text.count("cycle=") <= 5
+
+
 # --- arguments -----------------------------------------------------------------------------------
 
 
 def test_defaults_are_those_of_the_library():
-    solver = dqc.DIIS()
+    solver = DEFAULT
     own = (arguments.MAX_CYCLE, arguments.ENERGY_TOL, arguments.GRADIENT_TOL)
     assert own == (solver.max_cycle, solver.energy_tol, solver.gradient_tol)
     library = gradcheck.check_gradients.__kwdefaults__

@@ -32,9 +32,9 @@ ALL = [
 ]
 
 
-def _check(name: str, xc: str, level: int, basis: str) -> None:
+def _check(name: str, xc: str, level: int, basis: str, **options) -> None:
     mol = molecule(name, basis)
-    method = dqc.KS(xc, grid_level=level, nonlocal_grid_level=0)
+    method = dqc.KS(xc, grid_level=level, nonlocal_grid_level=0, **options)
     forces = np.asarray(dqc.forces(mol, method))
     assert np.abs(forces.sum(0)).max() < 1e-10
     direction = np.random.default_rng(3).normal(size=forces.shape)
@@ -57,6 +57,19 @@ def test_finite_differences(name: str, xc: str, level: int, basis: str) -> None:
 @pytest.mark.parametrize(("name", "xc", "level", "basis"), ALL)
 def test_finite_differences_of_all(name: str, xc: str, level: int, basis: str) -> None:
     _check(name, xc, level, basis)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "xc", "options"),
+    [
+        ("n2 rotated", "pbe", {"smearing": 0.05}),  # of the free energy
+        ("ch3", "b3lyp", {"smearing": 0.02}),
+        ("h2o", "wb97x_v", {}),
+    ],
+)
+def test_finite_differences_of_other_methods(name: str, xc: str, options: dict) -> None:
+    _check(name, xc, 1, "sto-3g", **options)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Case(NamedTuple):
 
     @classmethod
     def of(cls, name: str, xc: str, **options) -> Case:
-        method = dqc.KS(xc, grid_level=0, nonlocal_grid_level=0, **options)
+        method = dqc.KS(xc, grid_level=0, **{"nonlocal_grid_level": 0} | options)
         leaves, treedef = jax.tree.flatten(method.xc)
         theta = [jnp.asarray(x, float) for x in leaves]
         return cls(molecule(name, "sto-3g"), method, theta, treedef)
@@ -99,6 +99,8 @@ def along(function, inputs: dict, moves: dict, step: float) -> tuple[float, floa
         pytest.param("o2", "r2scan", {}, marks=slow),
         pytest.param("n2 rotated", "camb3lyp", {}, marks=slow),
         pytest.param("ch3", "pbe", {"restricted": "rohf"}, marks=slow),
+        pytest.param("hf rotated", "wb97m_v", {"nonlocal_grid_level": 1}, marks=slow),
+        pytest.param("h2 rotated", "b97m_v", {"nonlocal_grid_level": 1}, marks=slow),
     ],
 )
 def test_density(name: str, xc: str, options: dict, shown) -> None:

@@ -29,19 +29,19 @@ def in_rows(exact, spin: int):
     return closed_shell
 
 
-def values_and_slopes(exact, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def values_and_slopes(exact, rows: np.ndarray, digits: int = 60) -> tuple[np.ndarray, np.ndarray]:
     """Of ``exact(*column)`` in 60 digits.
 
     Central differences with steps of 1e-20, relative, err by 1e-40; from a squared gradient of
-    zero only upwards.
+    zero only upwards. Other `digits` have steps of a third of them.
     """
     energy, slopes = np.zeros(rows.shape[1]), np.zeros_like(rows)
-    with mp.workdps(60):
+    with mp.workdps(digits):
         for point, column in enumerate(rows.T):
             values = [mp.mpf(float(v)) for v in column]
             energy[point] = float(exact(*values))
             for i, value in enumerate(values):
-                step = mp.mpf(10) ** -20 * (value or mp.cbrt(values[0]) ** 8)
+                step = mp.mpf(10) ** -(digits // 3) * (value or mp.cbrt(values[0]) ** 8)
                 right, left = (
                     exact(*values[:i], value + h, *values[i + 1 :])
                     for h in (step, -step if value else 0)
@@ -171,39 +171,111 @@ def tpss_correlation(label: str):
     return energy
 
 
-def scan_exchange(a, b, aa, ab, bb, tau_a, tau_b):
-    k1, h0, a1, c1, c2, d = map(mp.mpf, (0.065, 1.174, 4.9479, 0.667, 0.8, 1.24))
+def switch_of(fit, alpha):
+    """f(alpha) of the SCAN family: exponentials, between 0 and 2.5 perhaps a polynomial."""
+    if fit.polynomial is not None and 0 < alpha <= 2.5:
+        return sum(number(c) * alpha**i for i, c in enumerate(fit.polynomial))
+    if alpha < 1:
+        return mp.exp(-number(fit.c1) * alpha / (1 - alpha))
+    return -number(fit.d) * mp.exp(number(fit.c2) / (1 - alpha))
+
+
+def regularized(component, excess, uniform, polarized=1):
+    """alpha of SCAN, (tau - tau_W) / tau_u, or what rSCAN makes of it.
+
+    `uniform` is the tau of the unpolarized gas, `polarized` times it that of the gas.
+    """
+    if not hasattr(component, "tau_r"):
+        return excess / (uniform * polarized)
+    alpha = excess / ((uniform + number(component.tau_r)) * polarized)
+    return alpha**3 / (alpha**2 + number(component.alpha_r))
+
+
+def scan_exchange(label: str):
+    """SCAN and rSCAN, as the exact spin scaling (E[2 rho_a] + E[2 rho_b]) / 2."""
+    c = COMPONENTS[label]()
+    k1, h0, a1 = map(number, (c.k1, c.h0, c.a1))
     mu, b2 = mp.mpf(10) / 81, mp.sqrt(mp.mpf(5913) / 405000)
     b1 = mp.mpf(511) / 13500 / (2 * b2)
     b4 = mu**2 / k1 - mp.mpf(1606) / 18225 - b1**2
 
     def one(rho, sigma, tau):
         p = sigma / (4 * (6 * mp.pi**2) ** (mp.mpf(2) / 3) * mp.cbrt(rho) ** 8)
-        uniform = mp.mpf(3) / 10 * (6 * mp.pi**2) ** (mp.mpf(2) / 3) * mp.cbrt(rho) ** 5
-        away = 1 - (tau - sigma / (8 * rho)) / uniform
-        f = mp.exp(-c1 * (1 - away) / away) if away > 0 else -d * mp.exp(c2 / away)
-        mixed = b1 * p + b2 * away * mp.exp(-(away**2) / 2)
+        uniform = mp.mpf(3) / 10 * (3 * mp.pi**2) ** (mp.mpf(2) / 3) * mp.cbrt(2 * rho) ** 5
+        alpha = regularized(c, 2 * tau - sigma / (4 * rho), uniform)
+        f = switch_of(c.switch, alpha)
+        mixed = b1 * p + b2 * (1 - alpha) * mp.exp(-((1 - alpha) ** 2) / 2)
         x = mu * p * (1 + b4 * p / mu * mp.exp(-b4 * p / mu)) + mixed**2
         h1 = 1 + k1 - k1 / (1 + x / k1)
         decay = 1 - mp.exp(-a1 / mp.sqrt(mp.sqrt(p))) if p else mp.mpf(1)
         return uniform_exchange(rho) * (h1 + f * (h0 - h1)) * decay
 
-    return one(a, aa, tau_a) + one(b, bb, tau_b)
+    def energy(a, b, aa, ab, bb, tau_a, tau_b):
+        return one(a, aa, tau_a) + one(b, bb, tau_b)
+
+    return energy
+
+
+def scan_correlation(label: str):
+    """SCAN and rSCAN: equations 12 to 14 of the supplement of SCAN."""
+    c = COMPONENTS[label]()
+    third = mp.mpf(1) / 3
+
+    def one_orbital(rs, z, s2):
+        e = -number(c.b1) / (1 + number(c.b2) * mp.sqrt(rs) + number(c.b3) * rs)
+        d_x = ((1 + z) ** (4 * third) + (1 - z) ** (4 * third)) / 2
+        g = (1 - number(c.g) * (d_x - 1)) * (1 - z**12)
+        w = mp.exp(-e / number(c.b1)) - 1
+        h = number(c.b1) * mp.log(1 + w * (1 - (1 + 4 * number(c.chi) * s2) ** mp.mpf(-0.25)))
+        return (e + h) * g
+
+    def slowly_varying(a, b, rs, z, s2):
+        e = pw92_per_particle(a, b)
+        phi = ((1 + z) ** (2 * third) + (1 - z) ** (2 * third)) / 2
+        scale = number(c.gamma) * phi**3
+        beta = number(c.beta) * (1 + number(c.beta_numerator) * rs)
+        beta /= 1 + number(c.beta_denominator) * rs
+        t2 = (3 * mp.pi**2 / 16) ** (2 * third) * s2 / (phi**2 * rs)
+        w = mp.exp(-e / scale) - 1
+        y = beta / (number(c.gamma) * w) * t2
+        return e + scale * mp.log(1 + w * (1 - (1 + 4 * y) ** mp.mpf(-0.25)))
+
+    def energy(a, b, aa, ab, bb, tau_a, tau_b):
+        n, sigma = a + b, aa + 2 * ab + bb
+        rs, z = mp.cbrt(3 / (4 * mp.pi * n)), (a - b) / n
+        s2 = sigma / (4 * (3 * mp.pi**2) ** (2 * third) * mp.cbrt(n) ** 8)
+        uniform = mp.mpf(3) / 10 * (3 * mp.pi**2) ** (2 * third) * mp.cbrt(n) ** 5
+        d_s = ((1 + z) ** (5 * third) + (1 - z) ** (5 * third)) / 2
+        alpha = regularized(c, tau_a + tau_b - sigma / (8 * n), uniform, d_s)
+        f = switch_of(c.switch, alpha)
+        return n * ((1 - f) * slowly_varying(a, b, rs, z, s2) + f * one_orbital(rs, z, s2))
+
+    return energy
 
 
 def minnesota_exchange(label: str):
-    """Of M05 and M06-2X: PBE's enhancement times a polynomial in (tau_u - tau) / (tau_u + tau)."""
+    """PBE's enhancement times a polynomial in (tau_u - tau) / (tau_u + tau); in M06-HF also h.
+
+    h(x, z) of Van Voorhis and Scuseria, z = 2 (tau - tau_u) / rho^(5/3).
+    """
     c = COMPONENTS[label]()
-    assert c.d is None
+
+    def van_voorhis_scuseria(x2, z):
+        d, gamma = [number(v) for v in c.d], 1 + number(c.alpha) * (x2 + z)
+        quadratic = d[3] * x2**2 + d[4] * x2 * z + d[5] * z**2
+        return d[0] / gamma + (d[1] * x2 + d[2] * z) / gamma**2 + quadratic / gamma**3
 
     def one(rho, sigma, tau):
         kappa, mu = number(c.gga.kappa), number(c.gga.mu)
-        p = sigma / (4 * (6 * mp.pi**2) ** (mp.mpf(2) / 3) * mp.cbrt(rho) ** 8)
+        x2 = sigma / mp.cbrt(rho) ** 8
+        p = x2 / (4 * (6 * mp.pi**2) ** (mp.mpf(2) / 3))
         uniform = mp.mpf(3) / 10 * (6 * mp.pi**2) ** (mp.mpf(2) / 3) * mp.cbrt(rho) ** 5
         w = (uniform - tau) / (uniform + tau)
         factor = 1 + kappa - kappa / (1 + mu * p / kappa)
-        polynomial = sum(number(a) * w**i for i, a in enumerate(c.a))
-        return number(c.scale) * uniform_exchange(rho) * factor * polynomial
+        factor *= sum(number(a) * w**i for i, a in enumerate(c.a))
+        if c.d is not None:
+            factor += van_voorhis_scuseria(x2, 2 * (tau - uniform) / mp.cbrt(rho) ** 5)
+        return number(c.scale) * uniform_exchange(rho) * factor
 
     def energy(a, b, aa, ab, bb, tau_a, tau_b):
         return one(a, aa, tau_a) + one(b, bb, tau_b)
@@ -217,10 +289,11 @@ EXACT = {
     "gga_c_pbe": pbe_correlation,
     "gga_c_lyp": lyp,
     "gga_xc_hcth_93": hcth_93,
-    "mgga_x_scan": scan_exchange,
+    "mgga_x_scan": scan_exchange("mgga_x_scan"),
+    "mgga_x_rscan": scan_exchange("mgga_x_rscan"),
+    "mgga_c_rscan": scan_correlation("mgga_c_rscan"),
     "mgga_c_tpss": tpss_correlation("mgga_c_tpss"),
     "mgga_c_revtpss": tpss_correlation("mgga_c_revtpss"),
-    "hyb_mgga_x_m05": minnesota_exchange("hyb_mgga_x_m05"),
-    "hyb_mgga_x_m05_2x": minnesota_exchange("hyb_mgga_x_m05_2x"),
     "hyb_mgga_x_m06_2x": minnesota_exchange("hyb_mgga_x_m06_2x"),
+    "hyb_mgga_x_m06_hf": minnesota_exchange("hyb_mgga_x_m06_hf"),
 }

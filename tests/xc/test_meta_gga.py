@@ -157,6 +157,19 @@ def test_derivatives_of_scan_switch(label):
     np.testing.assert_array_equal(jet(near), 0.0)
 
 
+@pytest.mark.parametrize("label", sorted(scan.LABELS))
+def test_what_scan_switch_leaves_of_one_orbital(label):
+    """1 - f in its own digits where alpha is next to nothing: all of a polarized orbital's energy
+    in rSCAN correlation, where libxc's powers of 1 - |zeta| leave 1e-16 of the uniform gas."""
+    switch = LABELS[label]().switch
+    alphas = np.array([1e-30, 1e-12, 1e-6, 1e-3, 0.1, 0.5, 0.9, 3.0, 30.0])
+    f, rest = switch.shares(jnp.asarray(alphas))
+    with mpmath.workdps(60):
+        want = [1 - many_digits.switch_of(switch, mpmath.mpf(float(a))) for a in alphas]
+        np.testing.assert_allclose(rest, [float(w) for w in want], rtol=2e-14)
+        np.testing.assert_allclose(f, [float(1 - w) for w in want], rtol=2e-12)
+
+
 def test_libxc_cuts_scan_off():
     """At alpha = 0.985 and no gradient f = 6e-19, f' = 2e-15; libxc has neither."""
     rho = 1.0

@@ -151,6 +151,53 @@ def test_hessian_in_reverse_is_that_in_forward_mode(few):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13 * scale)
 
 
+QUICK = {"xla_backend_optimization_level": 0}
+
+
+def test_third_derivative_in_reverse_is_that_in_forward_mode(few):
+    first, second = (jax.tree.map(lambda x, d=d: d * jnp.asarray(x), few) for d in (0.1, 0.2))
+    third = (*first[:4], jnp.cos(few[4]))
+
+    def gradient(at):
+        return jax.grad(lambda a: nonlocal_energy(*a, block=8))(at)
+
+    def forward(at):
+        def curvature(at):
+            return jax.jvp(gradient, (at,), (first,))[1]
+
+        return inner(jax.jvp(curvature, (at,), (second,))[1], third)
+
+    def reverse(at):
+        def slope(at):
+            return inner(jax.grad(lambda a: inner(gradient(a), first))(at), second)
+
+        return inner(jax.grad(slope)(at), third)
+
+    a, b = (jax.jit(f, compiler_options=QUICK)(few) for f in (forward, reverse))
+    assert float(a) == pytest.approx(float(b), rel=1e-11)
+
+
+def test_memory_is_that_of_some_rows():
+    """Of second and third derivatives in reverse mode: less than one number for each pair."""
+    npoint = 4000
+    shape = jax.ShapeDtypeStruct((npoint,), float)
+    coords = jax.ShapeDtypeStruct((npoint, 3), float)
+
+    def energy(rho, coords):
+        return nonlocal_energy(PARAMETERS, rho, rho, jnp.ones(npoint), coords)
+
+    def slope(rho, coords):
+        return sum(map(jnp.sum, jax.grad(energy, (0, 1))(rho, coords)))
+
+    def curvature(rho, coords):
+        return sum(map(jnp.sum, jax.grad(slope, (0, 1))(rho, coords)))
+
+    for function in (slope, curvature):
+        program = jax.jit(jax.grad(function, (0, 1)), compiler_options=QUICK)
+        memory = program.lower(shape, coords).compile().memory_analysis()
+        assert memory.temp_size_in_bytes < 8 * npoint**2
+
+
 def test_moving_everything_changes_nothing(gradient):
     by_coords = np.asarray(gradient[4])
     np.testing.assert_allclose(by_coords.sum(0), 0.0, atol=1e-14 * np.abs(by_coords).max())

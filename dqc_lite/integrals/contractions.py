@@ -1,0 +1,126 @@
+"""The contractions there are: of every integral whose derivative an energy needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from dqc_lite._types import Array
+from dqc_lite.integrals import host, host_along, host_second, references
+from dqc_lite.integrals.contraction import Contraction, Orbs
+
+
+def _linear(
+    integral: Callable, gradient: Callable, along: Callable, curvature: Callable | None
+) -> Contraction:
+    """Of ``<dual, integral(*orbitals, *extra)>``, by host functions of orbitals and extra."""
+
+    def directional(
+        orbitals: Orbs, extra: tuple, fixed: Any, dual: np.ndarray, changes: np.ndarray
+    ) -> np.ndarray:
+        return np.stack([gradient(orbitals, extra, change) for change in changes])
+
+    def second(orbitals: Orbs, extra: tuple, fixed: Any, dual: np.ndarray) -> np.ndarray:
+        return curvature(orbitals, extra, dual)
+
+    return Contraction(
+        energy=lambda orbitals, extra, fixed, dual: jnp.vdot(integral(*orbitals, *extra), dual),
+        gradient=lambda orbitals, extra, fixed, dual: gradient(orbitals, extra, dual),
+        directional=directional,
+        tensor=lambda orbitals, extra, fixed, dual, motions: along(*orbitals, *extra, motions),
+        curvature=None if curvature is None else second,
+    )
+
+
+def _symmetric(matrix: np.ndarray) -> np.ndarray:
+    """The part that symmetric integrals see."""
+    return 0.5 * (matrix + matrix.swapaxes(-1, -2))
+
+
+def _two_index(
+    integral: Callable, gradient: Callable, along: Callable, curvature: Callable
+) -> Contraction:
+    return _linear(
+        integral,
+        lambda orbitals, extra, dual: gradient(*orbitals, *extra, _symmetric(dual))[None],
+        along,
+        lambda orbitals, extra, dual: curvature(*orbitals, *extra, _symmetric(dual)),
+    )
+
+
+OVERLAP = _two_index(
+    references.overlap, host.overlap_gradient, host_along.overlap, host_second.overlap
+)
+KINETIC = _two_index(
+    references.kinetic, host.kinetic_gradient, host_along.kinetic, host_second.kinetic
+)
+NUCLEAR = _two_index(
+    references.nuclear, host.nuclear_gradient, host_along.nuclear, host_second.nuclear
+)
+ECP = _two_index(references.ecp, host.ecp_gradient, host_along.ecp, host_second.ecp)
+TWO_CENTER = _two_index(
+    references.two_center,
+    lambda auxiliary, omega, dual: host.two_center_gradient(auxiliary, dual, omega),
+    host_along.two_center,
+    lambda auxiliary, omega, dual: host_second.two_center(auxiliary, dual, omega),
+)
+THREE_CENTER = _linear(
+    references.three_center,
+    lambda orbitals, extra, dual: host.three_center_gradient(*orbitals, dual, *extra),
+    host_along.three_center,
+    lambda orbitals, extra, dual: host_second.three_center(*orbitals, dual, *extra),
+)
+
+
+def _repulsion_energy(orbitals: Orbs, extra: tuple, scales: tuple, density: Array) -> Array:
+    (omega,), (coulomb, exchange) = extra, scales
+    eri = references.repulsion("int2e", orbitals * 4, omega)
+    energy = jnp.zeros(())
+    if coulomb is not None:
+        total = density.sum(0)
+        energy += 0.5 * coulomb * jnp.vdot(total, jnp.einsum("mnls,ls->mn", eri, total))
+    if exchange is not None:
+        k = jnp.einsum("mnls,pnl->pms", eri, density)
+        closed = 3 - len(density)  # exchange of a doubly occupied closed shell counts half
+        energy -= 0.5 * exchange / closed * jnp.vdot(density, k)
+    return energy
+
+
+def _repulsion_gradient(
+    orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray
+) -> np.ndarray:
+    return host.four_center_gradient(*orbitals, _symmetric(density), *scales, *extra)[None]
+
+
+def _repulsion_gradient_along(
+    orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray, changes: np.ndarray
+) -> np.ndarray:
+    density, changes = _symmetric(density), _symmetric(changes)
+    if len(changes) > 1:
+        return host_along.four_center_gradients(*orbitals, density, changes, *scales, *extra)
+    both = np.stack([density, changes[0]])
+    return host.four_center_mixed_gradient(*orbitals, both, *scales, *extra)[None, None]
+
+
+def _fock_along(
+    orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray, motions: np.ndarray
+) -> np.ndarray:
+    return host_along.four_center(*orbitals, _symmetric(density), *scales, *extra, motions)
+
+
+def _repulsion_curvature(
+    orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray
+) -> np.ndarray:
+    return host_second.four_center(*orbitals, _symmetric(density), *scales, *extra)
+
+
+FOUR_CENTER = Contraction(
+    _repulsion_energy,
+    _repulsion_gradient,
+    _repulsion_gradient_along,
+    _fock_along,
+    _repulsion_curvature,
+)

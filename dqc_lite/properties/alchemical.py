@@ -1,0 +1,30 @@
+"""Derivatives of the energy with respect to nuclear charges: alchemical derivatives."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from dqc_lite._types import Array, Float
+from dqc_lite.method import Method
+from dqc_lite.molecule import Molecule
+from dqc_lite.singlepoint import energy
+
+
+def alchemical_derivatives(
+    mol: Molecule, method: Method | None = None, **options: Any
+) -> tuple[Float[Array, " atom"], Float[Array, "atom atom"]]:
+    """dE/dZ_A, (atom,) hartree/e, and d2E/dZ_A dZ_B, (atom, atom) hartree/e^2.
+
+    At fixed number of electrons, positions and basis functions: with them the energy of an
+    isoelectronic molecule is ``E + g dZ + dZ H dZ / 2``, in this basis. Ghost atoms count, a
+    charge may grow on them. Arguments and errors as in `energy`.
+    """
+
+    def at(charges: Array) -> Array:
+        return energy(dataclasses.replace(mol, charges=charges), method, **options)
+
+    first = jax.grad(at)
+    return first(mol.charges), jax.jit(jax.jacfwd(first))(mol.charges)

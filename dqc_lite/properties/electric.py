@@ -1,0 +1,94 @@
+"""Multipole moments and the response to a homogeneous electric field, in atomic units.
+
+Moments are expectation values, ``sum_A Z_A R_A - tr(P r)``, everything else their derivatives:
+``mu = -dE/dF``, ``alpha = dmu/dF``, ``beta = d2mu/dF2``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from dqc_lite._types import Array, Float
+from dqc_lite.integrals import operators
+from dqc_lite.method import Method
+from dqc_lite.molecule import Molecule
+from dqc_lite.singlepoint import density_matrix
+
+
+def dipole(
+    mol: Molecule, method: Method | None = None, *, origin: ArrayLike | None = None, **options: Any
+) -> Float[Array, " 3"]:
+    """Dipole moment, (3,) e bohr, from negative to positive charge; differentiable.
+
+    About `origin` (bohr, default 0), on which the dipole moment of an ion depends. Other arguments
+    and errors as in `dqc_lite.energy`; an `electric_field` among them polarizes the density.
+    """
+    p = density_matrix(mol, method, **options).sum(0)
+    center = jnp.zeros(3) if origin is None else jnp.asarray(origin, float)
+    electrons = jnp.einsum("xmn,mn->x", operators.dipole(mol.orbitals(), center), p)
+    return mol.charges @ (mol.positions - center) - electrons
+
+
+def quadrupole(
+    mol: Molecule,
+    method: Method | None = None,
+    *,
+    origin: ArrayLike | None = None,
+    traceless: bool = False,
+    **options: Any,
+) -> Float[Array, "3 3"]:
+    """Second moments of the charge, ``sum_i q_i x_i y_i``, (3, 3) e bohr^2; differentiable.
+
+    With `traceless` Buckingham's quadrupole, ``sum_i q_i (3 x_i y_i - r_i^2 delta_xy) / 2``.
+    Origin, other arguments and errors as in `dipole`.
+    """
+    p = density_matrix(mol, method, **options).sum(0)
+    center = jnp.zeros(3) if origin is None else jnp.asarray(origin, float)
+    electrons = jnp.einsum("xymn,mn->xy", operators.quadrupole(mol.orbitals(), center), p)
+    apart = mol.positions - center
+    moments = jnp.einsum("a,ax,ay->xy", mol.charges, apart, apart) - electrons
+    if traceless:
+        return 0.5 * (3.0 * moments - jnp.trace(moments) * jnp.eye(3))
+    return moments
+
+
+def polarizability(
+    mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
+) -> Float[Array, "3 3"]:
+    """Static dipole polarizability dmu/dF, (3, 3) a.u. (bohr^3); at `electric_field`, default 0."""
+    alpha = jax.jacfwd(_dipole_in_field(mol, method, options))(_field(electric_field))
+    return 0.5 * (alpha + alpha.T)
+
+
+def hyperpolarizability(
+    mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
+) -> Float[Array, "3 3 3"]:
+    """Static first hyperpolarizability d2mu/dF2, (3, 3, 3) a.u.; at `electric_field`, default 0."""
+    function = _dipole_in_field(mol, method, options)
+    return jax.jacfwd(jax.jacfwd(function))(_field(electric_field))
+
+
+def dipole_derivatives(
+    mol: Molecule, method: Method | None = None, **options: Any
+) -> Float[Array, "atom 3 3"]:
+    """d mu_y/dR_Ax at [A, x, y], (atom, 3, 3) in e: the atomic polar tensors.
+
+    Over all atoms they sum to the total charge times the unit matrix.
+    """
+
+    def at(positions: Array) -> Array:
+        return dipole(mol.with_positions(positions), method, **options)
+
+    return jnp.moveaxis(jax.jacrev(at)(mol.positions), 0, -1)
+
+
+def _field(strength: Any) -> Array:
+    return jnp.zeros(3) if strength is None else jnp.asarray(strength, float)
+
+
+def _dipole_in_field(mol: Molecule, method: Method | None, options: dict):
+    return lambda field: dipole(mol, method, electric_field=field, **options)

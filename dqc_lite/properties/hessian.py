@@ -1,0 +1,146 @@
+"""Second derivatives of the energy along nuclear positions and an electric field."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+from jax.flatten_util import ravel_pytree
+
+from dqc_lite import singlepoint
+from dqc_lite._pytree import pytree
+from dqc_lite._types import Array, Float
+from dqc_lite.implicit import Converged, relaxed_energy, tangent_along
+from dqc_lite.method import Method
+from dqc_lite.molecule import Molecule
+from dqc_lite.properties.second_order import second_derivatives
+from dqc_lite.scf.solution import Solution
+from dqc_lite.singlepoint import Problem, Status
+
+
+def hessian(
+    mol: Molecule, method: Method | None = None, **options: Any
+) -> Float[Array, "atom 3 atom 3"]:
+    """Second derivatives of the energy along positions, (atom, 3, atom, 3) hartree/bohr^2.
+
+    Equal to ``jax.hessian`` of `dqc_lite.energy` along positions, and faster: all directions share
+    their integrals and response equations. Differentiable. Arguments and errors as in `energy`,
+    and `ResponseError` where the state is unstable or orbitally degenerate.
+    """
+    problem = _problem(mol, method, **options)
+    matrix, status = _second_derivatives(problem)
+    if problem.throw:
+        singlepoint.require_convergence(status, mol)
+    return _of_positions(matrix, mol.natm)
+
+
+@pytree
+class Harmonic:
+    """A solution with all its first and second derivatives along positions and field.
+
+    Attributes:
+        solution: of the self-consistent field.
+        forces: (atom, 3) hartree/bohr.
+        hessian: (atom, 3, atom, 3) hartree/bohr^2.
+        dipole_derivatives: (atom, 3, 3) e, of component y along R_Ax at [A, x, y].
+        polarizability: (3, 3) bohr^3.
+    """
+
+    solution: Solution
+    forces: Float[Array, "atom 3"]
+    hessian: Float[Array, "atom 3 atom 3"]
+    dipole_derivatives: Float[Array, "atom 3 3"]
+    polarizability: Float[Array, "3 3"]
+
+
+def harmonic(
+    mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
+) -> Harmonic:
+    """All of them from one self-consistent field; not to be differentiated again.
+
+    Arguments and errors as in `hessian`.
+    """
+    return derivatives_of(*converge(mol, method, electric_field=electric_field, **options))
+
+
+def converge(
+    mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
+) -> tuple[Problem, Converged, Solution]:
+    """The self-consistent field, with an electric field even where that is 0."""
+    field = [0.0] * 3 if electric_field is None else electric_field
+    problem = _problem(mol, method, electric_field=field, **options)
+    converged, state = singlepoint.converge(problem)
+    if problem.throw:
+        singlepoint.require_convergence(singlepoint.status_of(state), mol)
+    return problem, converged, singlepoint.solution_of(problem, converged, state)
+
+
+def derivatives_of(problem: Problem, converged: Converged, solution: Solution) -> Harmonic:
+    """The derivatives of a converged problem that has an electric field."""
+    mol, n = problem.mol, 3 * problem.mol.natm
+
+    def energy_at(positions: Array) -> Array:
+        moved = dataclasses.replace(problem, mol=mol.with_positions(positions))
+        return relaxed_energy(moved, converged)
+
+    matrix = second_derivatives(problem, converged)
+    return Harmonic(
+        solution=solution,
+        forces=-jax.grad(energy_at)(mol.positions),
+        hessian=_of_positions(matrix, mol.natm),
+        dipole_derivatives=-matrix[:n, n:].reshape(mol.natm, 3, 3),
+        polarizability=-matrix[n:, n:],
+    )
+
+
+def _of_positions(matrix: Float[Array, "input input"], natm: int) -> Array:
+    n = 3 * natm
+    return matrix[:n, :n].reshape(natm, 3, natm, 3)
+
+
+def _problem(
+    mol: Molecule,
+    method: Method | None = None,
+    *,
+    solver: Any = None,
+    guess: Any = "minao",
+    electric_field: Any = None,
+    throw: bool = True,
+    checkpoint: Any = None,
+) -> Problem:
+    """What the arguments of `dqc_lite.energy` describe."""
+    return Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
+
+
+@jax.custom_jvp
+def _second_derivatives(problem: Problem) -> tuple[Array, Status]:
+    """Along positions and, if there is one, electric field."""
+    problem = jax.lax.stop_gradient(problem)
+    converged, state = singlepoint.converge(problem)
+    return second_derivatives(problem, converged), singlepoint.status_of(state)
+
+
+def _rule(primals: tuple, tangents: tuple) -> Any:
+    """The derivative is that of ``jax.hessian(energy)``."""
+    (problem,), (moves,) = primals, tangents
+    value, status = _second_derivatives(problem)
+    tangent = tangent_along(_nested, problem, moves)
+    return (value, status), (tangent, jax.tree.map(singlepoint.no_tangent, status))
+
+
+_second_derivatives.defjvp(_rule, symbolic_zeros=True)
+
+
+@jax.jit
+def _nested(problem: Problem) -> Array:
+    flat, unflatten = ravel_pytree((problem.mol.positions, problem.electric_field))
+
+    def energy(x: Array) -> Array:
+        positions, field = unflatten(x)
+        mol = problem.mol.with_positions(positions)
+        return singlepoint.energy_and_status(
+            dataclasses.replace(problem, mol=mol, electric_field=field)
+        )[0]
+
+    return jax.hessian(energy)(flat)

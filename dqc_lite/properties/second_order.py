@@ -1,0 +1,201 @@
+"""All second derivatives of a converged energy along nuclear positions and an electric field.
+
+With the overlap S(theta) and the coordinates v of the state (`dqc_lite.implicit`) the energy is
+E(theta, P(S, v)), stationary in v, and -W = dE/dS. Hence ``dE/dtheta = E_theta - tr(W S_theta)``,
+the gradient at fixed P and W, and once more along t, with ``d_t = (S_t, v_t)``,
+
+    E_theta,t = [E_theta,t - tr(W S_theta,t)] + E_theta,(S,v) d_t + S_theta E_S,t
+              + S_theta E_S,(S,v) d_t.
+
+The bracket, at fixed P and W, and the mixed derivatives E_theta,(S,v), all made in one pass over
+the integrals, are the terms' own (`differential`); v_t solves the response equations, of all
+directions together. This equals ``jax.hessian`` of the energy, for every method and every kind of
+state; only the grouping of the work is particular.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from dqc_lite import memory
+from dqc_lite._compile import adaptive_jit
+from dqc_lite._types import Array, Float
+from dqc_lite.basis import Orbitals
+from dqc_lite.density import Density
+from dqc_lite.implicit import relaxed
+from dqc_lite.implicit.orbitals import Converged
+from dqc_lite.implicit.verified import verified
+from dqc_lite.integrals import differentials, operators
+from dqc_lite.jk import DensityFitted, density_fitted
+from dqc_lite.singlepoint import Problem
+
+MEMORY_SHARE = 0.25
+"""Of the budget, for what is made of a chunk of directions."""
+
+MATRICES = 12
+"""(spin, ao, ao) arrays of each direction that live at once."""
+
+
+def second_derivatives(problem: Problem, converged: Converged) -> Float[Array, "input input"]:
+    """d2E along (positions, electric field), flattened, hartree and bohr or atomic units."""
+    made = _second_derivatives(problem, converged, _chunk(converged))
+    if converged.throw:
+        made = verified(made, converged.poison)
+    return made * converged.poison
+
+
+def _chunk(converged: Converged) -> int:
+    """Directions to be treated together."""
+    one = 8 * MATRICES * converged.density.matrix.size
+    return max(1, int(MEMORY_SHARE * memory.budget_bytes() / one))
+
+
+@functools.partial(adaptive_jit, static_argnums=(2,))
+def _second_derivatives(problem: Problem, converged: Converged, chunk: int) -> Array:
+    flat, unflatten = ravel_pytree((problem.mol.positions, problem.electric_field))
+    units = jnp.eye(flat.size)
+
+    def moved(x: Array) -> Problem:
+        positions, field = unflatten(x)
+        mol = problem.mol.with_positions(positions)
+        return dataclasses.replace(problem, mol=mol, electric_field=field)
+
+    s, v = converged.overlap, _variable(converged)
+    gradient = functools.partial(_gradient, moved, converged)
+    _, overlap_along = jax.linearize(lambda x: operators.overlap(moved(x).mol.orbitals()), flat)
+    overlap_pull = jax.linear_transpose(overlap_along, flat)
+
+    def pulay(x: Array) -> Array:
+        return jax.grad(lambda x: differentials.overlap(moved(x).mol.orbitals(), w))(x)
+
+    w = converged.weighted
+    _, fixed_state = jax.linearize(lambda x: gradient(x, s, v, moving=True) - pulay(x), flat)
+    _, by_state = jax.vjp(lambda s, v: gradient(flat, s, v), s, v)
+
+    def mixed(unit: Array) -> tuple[Array, Array]:
+        by_overlap, by_variable = by_state(unit)
+        return overlap_pull(by_overlap)[0], by_variable
+
+    def relaxation(direction: tuple[Array, Array]) -> Array:
+        unit, explicit = direction
+        ds = overlap_along(unit)
+        dv, slope = _response(problem, converged, explicit, ds)
+        return overlap_pull(slope)[0] + jnp.tensordot(by_variable, dv, dv.ndim)
+
+    by_overlap, by_variable = _in_chunks(mixed, units, chunk)
+    total = _in_chunks(fixed_state, units, chunk) + by_overlap + by_overlap.T
+    total += _in_chunks(relaxation, (units, by_variable), chunk)
+    return 0.5 * (total + total.T)
+
+
+def _in_chunks(function: Callable, directions: Any, chunk: int) -> Any:
+    """``function`` of every direction, so many at a time."""
+    if chunk >= len(jax.tree.leaves(directions)[0]):
+        return jax.vmap(function)(directions)
+    return jax.lax.map(function, directions, batch_size=chunk)
+
+
+def _variable(converged: Converged) -> Array:
+    at = relaxed.coordinates(converged)
+    return at.variable(converged, at.unmoved(converged))
+
+
+def _gradient(
+    moved: Callable,
+    converged: Converged,
+    x: Array,
+    overlap: Array,
+    variable: Array,
+    moving: bool = False,
+) -> Array:
+    """E_theta at fixed density matrix, as a function of what makes P or, `moving`, the inputs x."""
+    density = relaxed.coordinates(converged).density_at(converged, overlap, variable)
+    held = _integrals(moved(x), converged) if moving else converged.integrals
+
+    def differential(x: Array) -> Array:
+        at = moved(x)
+        return at.hamiltonian().differential(at.mol, at.mol.orbitals(), held, density)
+
+    return jax.grad(differential)(x)
+
+
+def _integrals(problem: Problem, converged: Converged) -> tuple:
+    """The integrals from which terms make their `differential`: fitted ones move, those of the
+    others have no part in it.
+    """
+    orbitals = problem.mol.orbitals()
+    pairs = zip(problem.hamiltonian().terms, converged.integrals, strict=True)
+    return tuple(
+        tuple(_refitted(b, orbitals, omega, converged.density) for b, omega in _ranges(term, made))
+        if getattr(term, "density_fit", False)
+        else made
+        for term, made in pairs
+    )
+
+
+def _ranges(term: Any, builders: tuple) -> list[tuple[Any, Any]]:
+    """Builders of the whole repulsion and of its long range, with their attenuation."""
+    return list(zip(builders, (None, term.omega), strict=True))
+
+
+def _refitted(
+    builder: DensityFitted | None, orbitals: Orbitals, omega: Any, density: Density
+) -> DensityFitted | None:
+    """Fitted integrals of moved orbitals, between the occupied ones only.
+
+    All that the derivative of the energy at fixed density needs: it saves most of the work of the
+    fit, which grows with the square of the number of functions.
+    """
+    if builder is None:
+        return None
+    moved = builder.at(orbitals, omega)
+    q = _span(density)
+    three = operators.unpack(
+        operators.three_center(orbitals, moved.auxiliary, omega), orbitals.layout.nao
+    )
+    two = operators.two_center(moved.auxiliary, omega)
+    occupied = operators.pack(q.T @ three @ q)
+    factor, metric = density_fitted.fit_integrals(occupied, two, q.shape[1])
+    return dataclasses.replace(moved, factor=q @ factor @ q.T, metric=metric)
+
+
+def _span(density: Density) -> Float[Array, "ao any"]:
+    """Orthonormal columns whose space holds the factors of the density matrix."""
+    nao = density.matrix.shape[-1]
+    columns = jnp.concatenate([c for factor in density.factors for c in factor], axis=1)
+    if columns.shape[1] >= nao:
+        return jnp.eye(nao)
+    return jnp.linalg.qr(columns)[0]
+
+
+def _response(
+    problem: Problem, converged: Converged, explicit: Array, ds: Array
+) -> tuple[Array, Array]:
+    """Changes of v and of dE/dS, from E_theta,v and the change of the overlap."""
+    hamiltonian, held, s = problem.hamiltonian(), converged.integrals, converged.overlap
+    at = relaxed.coordinates(converged)
+    z = at.unmoved(converged)
+
+    def slope(s: Array, v: Array) -> tuple[Array, Array]:
+        """dE/d(S, v) from the Fock matrix."""
+
+        def matrix(s: Array, v: Array) -> tuple[Array, Any]:
+            density = at.density_at(converged, s, v)
+            return density.matrix, density
+
+        _, pull, density = jax.vjp(matrix, s, v, has_aux=True)
+        return pull(hamiltonian.evaluate(held, density)[1])
+
+    v, variable_along = jax.linearize(lambda z: at.variable(converged, z), z)
+    _, along = jax.linearize(slope, s, v)
+    by_overlap, by_variable = along(ds, jnp.zeros_like(v))
+    b = -at.residual(converged, jnp.zeros_like(z), explicit + by_variable)
+    dv = variable_along(at.solve(converged, lambda v: slope(s, v)[1], z, b))
+    return dv, by_overlap + along(jnp.zeros_like(ds), dv)[0]

@@ -1,0 +1,132 @@
+"""What goes wrong in the SCF: numbers that are not finite, cycles that end, memory, dependence."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from systems import molecule
+
+import dqc_lite as dqc
+from dqc_lite import errors, singlepoint
+
+
+def _changed(field: str, value: float) -> dqc.Molecule:
+    mol = molecule("h2o", "sto-3g")
+    at = (1,) * getattr(mol.basis if field in ("exponents", "coefficients") else mol, field).ndim
+    if field in ("exponents", "coefficients"):
+        changed = getattr(mol.basis, field).at[at].set(value)
+        return dataclasses.replace(mol, basis=dataclasses.replace(mol.basis, **{field: changed}))
+    return dataclasses.replace(mol, **{field: getattr(mol, field).at[at].set(value)})
+
+
+FIELDS = {
+    "positions": "mol.positions", "charges": "mol.charges",
+    "exponents": "mol.basis.exponents", "coefficients": "mol.basis.coefficients",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_inputs_that_are_not_finite(field: str, value: float) -> None:
+    with pytest.raises(errors.NonFiniteError, match=rf"{FIELDS[field]} holds {value} at \(1,"):
+        dqc.energy(_changed(field, value))
+
+
+def test_field_and_functional_that_are_not_finite() -> None:
+    mol = molecule("h2", "sto-3g")
+    with pytest.raises(errors.NonFiniteError, match=r"electric_field holds nan at \(2,\)"):
+        dqc.energy(mol, electric_field=[0.0, 0.0, np.nan])
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, dqc.KS("pbe", grid_level=0))
+    with pytest.raises(errors.NonFiniteError, match=r"method\.xc.* holds nan"):
+        dqc.energy(mol, broken)
+
+
+@pytest.mark.parametrize("solver", ["auto", "second-order"])
+def test_numbers_that_run_away_stop_at_once(monkeypatch, solver: str) -> None:
+    """Beyond the checks of the input: in the middle of the loop."""
+    monkeypatch.setattr(singlepoint, "_require_finite", lambda inputs: None)
+    mol = molecule("h2", "sto-3g")
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, dqc.KS("pbe", grid_level=0))
+    with pytest.raises(errors.NonFiniteError, match=r"non-finite number in cycle [0-2] .*check"):
+        dqc.energy(mol, broken, solver=solver)
+    assert int(dqc.solve(mol, broken, solver=solver, throw=False).iterations) <= 2
+
+
+def test_under_jit_the_result_is_nan() -> None:
+    """Also where the integrals would not notice: libcint leaves out such a primitive."""
+    energy = jax.jit(dqc.energy)
+    assert np.isfinite(energy(molecule("h2o", "sto-3g")))
+    assert np.isnan(energy(_changed("exponents", np.nan)))
+
+
+def test_value_and_derivatives_are_nan_where_nothing_can_be_raised() -> None:
+    mol = molecule("h2o", "sto-3g")
+    broken = jnp.asarray(mol.positions).at[0, 0].set(jnp.nan)
+    energy = jax.jit(jax.value_and_grad(lambda r: dqc.energy(mol.with_positions(r))))
+    value, slope = energy(broken)
+    assert np.isnan(value)
+    assert np.isnan(slope).all()
+
+
+def test_last_state_of_an_unconverged_solution() -> None:
+    mol = molecule("h2o", "sto-3g")
+    last = dqc.solve(mol, solver=dqc.DIIS(max_cycle=3), throw=False)
+    assert not bool(last.converged)
+    assert abs(float(last.history[2, 0]) - float(last.certificate.orbital_gradient)) > 0
+    with pytest.raises(errors.SCFNotConvergedError, match="3 cycles") as info:
+        dqc.solve(mol, solver=dqc.DIIS(max_cycle=3))
+    np.testing.assert_array_equal(info.value.density_matrix, last.density_matrix)
+    assert info.value.gradient == float(last.certificate.orbital_gradient)
+    assert info.value.delta_energy == float(last.certificate.energy_change)
+
+
+def test_default_solver_says_when_second_order_took_over(monkeypatch) -> None:
+    from dqc_lite.scf import auto
+
+    mol = molecule("h2o", "sto-3g")
+    plain = dqc.solve(mol)
+    assert int(plain.certificate.second_order_cycles) == 0
+    short = dataclasses.replace(auto.DEFAULT, max_cycle=3)
+    monkeypatch.setattr(auto, "DEFAULT", short)
+    rescued = dqc.solve(mol)
+    assert bool(rescued.converged)
+    assert int(rescued.certificate.second_order_cycles) == int(rescued.iterations) - 3
+    assert abs(float(rescued.energy - plain.energy)) < 1e-9
+    assert np.isfinite(rescued.history[: int(rescued.iterations)]).all()
+
+
+def test_default_costs_what_diis_costs(compilations) -> None:
+    """Nothing of the second stage is compiled, and under jit it is not there."""
+    mol = molecule("ch3", "sto-3g")
+    dqc.solve(mol, solver=dqc.DIIS(max_cycle=60))
+    with compilations() as count:
+        dqc.solve(mol)
+    assert count() == 0
+
+    def loops(solver) -> int:
+        text = str(jax.make_jaxpr(lambda m: dqc.energy(m, solver=solver))(mol))
+        return text.count("while[")
+
+    assert loops("auto") == loops("diis") < loops(dqc.Auto())
+
+
+def test_memory_is_refused_before_it_is_taken(monkeypatch) -> None:
+    monkeypatch.setenv("DQC_LITE_MEMORY_GB", "1e-5")
+    with pytest.raises(errors.MemoryBudgetError, match=r"GiB.*DQC_LITE_MEMORY_GB"):
+        dqc.energy(molecule("nh3", "6-31g*"))
+    monkeypatch.setenv("DQC_LITE_MEMORY_GB", "plenty")
+    with pytest.raises(errors.InputError, match="'plenty' is no number"):
+        dqc.energy(molecule("nh3", "6-31g*"))
+
+
+def test_shape_stays_where_functions_are_dependent() -> None:
+    """The count is known when it runs, the shape before."""
+    pair = [[0, [1.0, 1.0]], [0, [1.0 + 1e-6, 1.0]], [0, [0.3, 1.0]]]
+    mol = dqc.Molecule.from_atoms("He 0 0 0", {"He": pair})
+    with pytest.warns(UserWarning, match="1 of 3 combinations removed"):
+        outside = dqc.solve(mol)
+    inside = jax.jit(lambda m: dqc.solve(m))(mol)
+    assert inside.mo_coeff.shape == outside.mo_coeff.shape == (1, 3, 3)
+    assert int(inside.certificate.kept_orbitals) == 2
