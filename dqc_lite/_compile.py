@@ -39,7 +39,7 @@ def adaptive_jit(
         # what is made inside of jit is a tracer, what is made in other transformations is not
         if isinstance(jax.device_put(0.0), jax.core.Tracer):
             return compiled(())(*args)
-        options = _options(work(*args) if work else sum(x.size for x in leaves))
+        options = options_for(work(*args) if work else sum(x.size for x in leaves))
         if any(isinstance(x, jax.core.Tracer) for x in leaves):
             fixed = {i: args[i] for i in static_argnums}
             return _program.call(function, fixed, dynamic, options)
@@ -56,16 +56,16 @@ CLASSIC_EMITTERS = (
 no slower to run. XLA has dropped the first option in later versions."""
 
 
-def _options(numbers: float) -> tuple[tuple[str, Any], ...]:
+def options_for(numbers: float) -> tuple[tuple[str, Any], ...]:
     """Compiler options for so many numbers to work on."""
     effort: tuple = ()
     if numbers < MODERATE_BELOW:
         effort = (("xla_backend_optimization_level", 0 if numbers < QUICK_BELOW else 1),)
-    return (*effort, *_emitters(jax.default_backend()))
+    return (*effort, *emitters(jax.default_backend()))
 
 
 @functools.cache
-def _emitters(backend: str) -> tuple[tuple[str, Any], ...]:
+def emitters(backend: str) -> tuple[tuple[str, Any], ...]:
     """`CLASSIC_EMITTERS`, if the installed XLA knows them."""
     if backend != "cpu":
         return ()

@@ -65,8 +65,10 @@ def shown(record_property: Callable) -> Callable:
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     file = config.getoption("--derivative-table")
     if file is not None:
+        path = pathlib.Path(file)
         rows = derivative_table.rows(terminalreporter.stats.get("passed", []))
-        pathlib.Path(file).write_text(derivative_table.table(rows))
+        before = path.read_text() if path.exists() else ""
+        path.write_text(derivative_table.table(rows, before))
 
 
 _COMPILATIONS: list[str] = []

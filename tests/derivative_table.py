@@ -4,7 +4,7 @@
         --derivative-table docs/derivative_table.md
 
 A test calls the fixture ``shown`` with each derivative that it has compared; rows of tests that
-passed are gathered, molecules in one row.
+passed are gathered, molecules in one row. A run adds to the file; remove it to start anew.
 """
 
 from __future__ import annotations
@@ -47,15 +47,18 @@ def rows(reports: Iterable[Any]) -> Iterator[dict[str, Any]]:
         yield from (value for name, value in report.user_properties if name == PROPERTY)
 
 
-def table(found: Iterable[dict[str, Any]]) -> str:
-    """Markdown."""
-    groups = collections.defaultdict(list)
+def table(found: Iterable[dict[str, Any]], before: str = "") -> str:
+    """Markdown; the rows of the table `before` are kept, with the larger error."""
+    groups = collections.defaultdict(lambda: (set(), 0.0))
+    for line in before.removeprefix(HEADER).splitlines():
+        *key, molecules, error = (cell.strip() for cell in line.strip("| ").split(" | "))
+        groups[tuple(key)] = (set(molecules.split(", ")), float(error))
     for row in found:
         key = tuple(str(row[k]) for k in ("method", "quantity", "wrt", "order", "mode"))
-        groups[key].append(row)
-    lines = []
-    for key, members in sorted(groups.items()):
-        molecules = ", ".join(sorted({row["molecule"] for row in members}))
-        worst = max(row["error"] for row in members)
-        lines.append(f"| {' | '.join(key)} | {molecules} | {worst:.0e} |")
+        molecules, worst = groups[key]
+        groups[key] = (molecules | {row["molecule"]}, max(worst, row["error"]))
+    lines = [
+        f"| {' | '.join(key)} | {', '.join(sorted(molecules))} | {worst:.0e} |"
+        for key, (molecules, worst) in sorted(groups.items())
+    ]
     return HEADER + "\n".join(lines) + "\n"

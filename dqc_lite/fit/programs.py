@@ -129,7 +129,7 @@ class Programs:
 
 def quick_jit(function: Callable, effort: int = 1) -> Callable:
     """`jax.jit` with the effort that programs deserve that run some hundred times (0: some ten)."""
-    options = dict(_compile._emitters(jax.default_backend()))
+    options = dict(_compile.emitters(jax.default_backend()))
     if jax.default_backend() == "cpu":
         options["xla_backend_optimization_level"] = effort
     return jax.jit(function, compiler_options=options)

@@ -14,26 +14,36 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from dqc_lite._types import Array, Float
+from dqc_lite._pytree import pytree
+from dqc_lite._types import Array, Bool, Float
 from dqc_lite.density import Density
+from dqc_lite.fit.electrons import Counted
 from dqc_lite.fit.fixed import FixedRow
 from dqc_lite.fit.fixed import hamiltonian as hamiltonian_of
 from dqc_lite.fit.self_consistent import State
-from dqc_lite.implicit import minres
+from dqc_lite.implicit import rotations
+from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.method import KS
 from dqc_lite.xc.functional import Functional
 
-TOLERANCE = 1e-10
-"""Relative residual at which the response equations count as solved."""
 
-ACCEPTED = 1e-8
-"""Relative residual above which the answer is NaN."""
+@pytree
+class Near:
+    """A converged row as `dqc_lite.implicit.rotations` wants it."""
 
-SINGULAR = 1e-4
-"""Eigenvalue of the orbital Hessian, over its diagonal, below which it is singular."""
+    mo_coeff: Float[Array, "set ao mo"]
+    mo_energy: Float[Array, "set mo"]
+    kept: Bool[Array, " mo"]
+    reference: Counted
 
-DENOMINATOR_FLOOR = 0.1
-"""Smallest element (hartree) of the preconditioner."""
+    @classmethod
+    def of(cls, row: FixedRow, state: State) -> Near:
+        fixed = jax.lax.stop_gradient((state.mo_coeff, state.mo_energy))
+        return cls(*fixed, row.kept, row.reference)
+
+    def present(self) -> Float[Array, " mo"]:
+        """1 for the independent orbitals, 0 beyond."""
+        return (jnp.arange(len(self.kept)) < self.kept.sum()).astype(float)
 
 
 def energy(method: KS, xc: Functional, row: FixedRow, density: Density) -> Float[Array, ""]:
@@ -45,7 +55,8 @@ def energy(method: KS, xc: Functional, row: FixedRow, density: Density) -> Float
 
 def converged_density(row: FixedRow, state: State) -> Density:
     """The density of a state, as a constant."""
-    return _density_at(row, state.mo_coeff, jnp.zeros(_shape(row, state)))
+    near = Near.of(row, state)
+    return rotations.density_at(near, row.overlap, rotations.unmoved(near))
 
 
 def relaxed_density(method: KS, xc: Functional, row: FixedRow, state: State) -> Density:
@@ -55,7 +66,7 @@ def relaxed_density(method: KS, xc: Functional, row: FixedRow, state: State) -> 
     those of constants.
     """
     x = _rotation(method)(xc, row, state)
-    return _density_at(row, jax.lax.stop_gradient(state.mo_coeff), x)
+    return rotations.density_at(Near.of(row, state), row.overlap, x)
 
 
 def energy_weighted(
@@ -72,95 +83,18 @@ def _rotation(method: KS) -> Callable[[Functional, FixedRow, State], Array]:
 
     @jax.custom_jvp
     def rotation(xc: Functional, row: FixedRow, state: State) -> Array:
-        return jnp.zeros(_shape(row, state))
+        return rotations.unmoved(Near.of(row, state))
 
     @rotation.defjvp
     def rule(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
         xc, row, state = primals
-        x = rotation(xc, row, state)
+        near, x = Near.of(row, state), rotation(xc, row, state)
+        density_at = functools.partial(rotations.density_at, near, row.overlap)
 
-        def slope(xc: Functional) -> Array:
-            return _orbital_gradient(method, xc, row, state, x)
+        def slope(xc: Functional, x: Array) -> Array:
+            return slope_of_energy(density_at, hamiltonian_of(method, xc), row.held)(x)
 
-        explicit = jax.jvp(slope, (xc,), (tangents[0],))[1]
-        return x, _solve(method, xc, row, state, x, -explicit)
+        explicit = jax.jvp(lambda xc: slope(xc, x), (xc,), (tangents[0],))[1]
+        return x, rotations.solve(near, functools.partial(slope, xc), x, -explicit)
 
     return rotation
-
-
-def _solve(
-    method: KS, xc: Functional, row: FixedRow, state: State, x: Array, b: Array
-) -> Float[Array, "set mo occ"]:
-    """H^-1 b; NaN where H is singular or the solver did not get there."""
-    mask, diagonal = _mask(row, state), _preconditioner(row, state)
-    slope = functools.partial(_orbital_gradient, method, xc, row, state)
-    _, product = jax.linearize(slope, x)
-
-    def hessian(v: Array) -> Array:
-        return mask * product(mask * v) + (1.0 - mask) * v
-
-    def solve(hessian: Callable, b: Array) -> Array:
-        found = minres.solve(hessian, b, diagonal, TOLERANCE)
-        bad = ~(found.residual < ACCEPTED) | (found.smallest < SINGULAR)
-        return found.x * jnp.where(bad, jnp.nan, 1.0)
-
-    return jax.lax.custom_linear_solve(hessian, mask * b, solve, symmetric=True)
-
-
-def _shape(row: FixedRow, state: State) -> tuple[int, int, int]:
-    nset, _, nmo = state.mo_coeff.shape
-    return nset, nmo, min(row.nocc, nmo)
-
-
-def _occupations(row: FixedRow, state: State) -> tuple[Array, Array]:
-    n = row.reference.occupations(state.mo_coeff.shape[-1])
-    return n[:, :, None], n[:, None, : row.nocc]
-
-
-def _mask(row: FixedRow, state: State) -> Float[Array, "set mo occ"]:
-    """1 where X mixes an orbital (second index) with one of lower occupation, else 0."""
-    target, source = _occupations(row, state)
-    present = jnp.arange(target.shape[1])[:, None] < row.kept.sum()
-    return ((target < source) & present).astype(float)
-
-
-def _preconditioner(row: FixedRow, state: State) -> Float[Array, "set mo occ"]:
-    """Positive estimate of the diagonal of the orbital Hessian, 2 (n_i - n_a) (e_a - e_i)."""
-    target, source = _occupations(row, state)
-    gaps = state.mo_energy[:, :, None] - state.mo_energy[:, None, : source.shape[-1]]
-    estimate = jnp.abs(2.0 * (source - target) * gaps)
-    return jnp.where(_mask(row, state) > 0, jnp.maximum(estimate, DENOMINATOR_FLOOR), 1.0)
-
-
-def _density_at(row: FixedRow, mo_coeff: Array, x: Float[Array, "set mo occ"]) -> Density:
-    """Density of ``C (1 + X)``, orthonormalized from the highest occupation down."""
-    n = row.reference.occupations(mo_coeff.shape[-1])
-    columns = mo_coeff[:, :, : x.shape[-1]]
-    occupied = columns + mo_coeff @ (x * _lower(n, x, row))
-    gram = occupied.swapaxes(-1, -2) @ row.overlap @ occupied
-    # a column beyond the orbitals there are is zero and stays so
-    absent = (jnp.arange(x.shape[-1]) >= row.kept.sum()).astype(float)
-    lower = jnp.linalg.cholesky(gram + jnp.diag(absent))
-    rows = jax.lax.linalg.triangular_solve(
-        lower, occupied.swapaxes(-1, -2), left_side=True, lower=True
-    )
-    return row.reference.density(rows.swapaxes(-1, -2))
-
-
-def _lower(n: Array, x: Array, row: FixedRow) -> Array:
-    present = jnp.arange(n.shape[-1])[:, None] < row.kept.sum()
-    return ((n[:, :, None] < n[:, None, : x.shape[-1]]) & present).astype(float)
-
-
-def _orbital_gradient(
-    method: KS, xc: Functional, row: FixedRow, state: State, x: Array
-) -> Float[Array, "set mo occ"]:
-    """g = dE/dX, hartree, from the Fock matrix dE/dP."""
-
-    def matrix(x: Array) -> tuple[Array, Density]:
-        density = _density_at(row, state.mo_coeff, x)
-        return density.matrix, density
-
-    _, pull, density = jax.vjp(matrix, x, has_aux=True)
-    _, fock = hamiltonian_of(method, xc).evaluate(row.held, density)
-    return pull(fock)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,16 @@ class Constants:
     @property
     def tree(self) -> Any:
         return jax.tree.unflatten(self.treedef, self.leaves)
+
+
+class Nearby(Protocol):
+    """What describing the states nearby needs of a converged one; see `Converged`."""
+
+    mo_coeff: Float[Array, "set ao mo"]
+    mo_energy: Float[Array, "set mo"]
+    reference: Reference
+
+    def present(self) -> Float[Array, " mo"]: ...
 
 
 @pytree

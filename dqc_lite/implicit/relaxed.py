@@ -7,8 +7,8 @@ All rules are evaluated only when a derivative is asked for.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -20,6 +20,7 @@ from dqc_lite.density import Density
 from dqc_lite.implicit import levels, rotations
 from dqc_lite.implicit.moving import moving, tangent_along, tangent_of
 from dqc_lite.implicit.orbitals import Constants, Converged, orthonormal
+from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
@@ -103,7 +104,7 @@ def _explicit(problem: Problem, converged: Converged, z: Array, along: Any) -> A
     return by_integrals + _along_overlap(converged, problem.hamiltonian(), held, s, z, ds)
 
 
-@functools.partial(adaptive_jit, static_argnums=(0,))
+@partial(adaptive_jit, static_argnums=(0,))
 def _along_integrals(
     moved: tuple[int, ...],
     tangents: list[Array],
@@ -139,28 +140,10 @@ def _along_overlap(
     at = coordinates(converged)
 
     def residual(s: Array) -> Array:
-        slope = _slope_of_energy(converged, hamiltonian, held, s)
+        slope = slope_of_energy(partial(at.density_at, converged, s), hamiltonian, held)
         return at.residual(converged, z, slope(at.variable(converged, z)))
 
     return jax.jvp(residual, (s,), (ds,))[1]
-
-
-def _slope_of_energy(
-    converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array
-) -> Callable[[Array], Array]:
-    """dE/dv, hartree, v the variable of the density, from the Fock matrix dE/dP."""
-    at = coordinates(converged)
-
-    def slope(variable: Array) -> Array:
-        def matrix(variable: Array) -> tuple[Array, Density]:
-            density = at.density_at(converged, s, variable)
-            return density.matrix, density
-
-        _, pull, density = jax.vjp(matrix, variable, has_aux=True)
-        _, fock = hamiltonian.evaluate(held, density)
-        return pull(fock)[0]
-
-    return slope
 
 
 def _respond(problem: Problem, converged: Converged, z: Array, b: Array) -> Array:
@@ -178,8 +161,9 @@ def _respond(problem: Problem, converged: Converged, z: Array, b: Array) -> Arra
 def _solve(
     converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, b: Array
 ) -> Array:
-    slope = _slope_of_energy(converged, hamiltonian, held, s)
-    return coordinates(converged).solve(converged, slope, z, b)
+    at = coordinates(converged)
+    slope = slope_of_energy(partial(at.density_at, converged, s), hamiltonian, held)
+    return at.solve(converged, slope, z, b)
 
 
 def _density(problem: Problem, converged: Converged) -> Density:

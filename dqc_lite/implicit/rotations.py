@@ -11,14 +11,14 @@ from dqc_lite._types import Array, Float
 from dqc_lite.density import Density
 from dqc_lite.errors import ResponseError
 from dqc_lite.implicit import minres
-from dqc_lite.implicit.orbitals import Converged
+from dqc_lite.implicit.orbitals import Nearby
 from dqc_lite.implicit.singular import nan_if_singular
 
 DENOMINATOR_FLOOR = 0.1
 """Smallest element (hartree) of the preconditioner."""
 
 
-def check(converged: Converged) -> None:
+def check(converged: Nearby) -> None:
     """Raise `ResponseError` where X does not reach every state nearby."""
     if not converged.reference.descending:
         raise ResponseError(
@@ -27,26 +27,26 @@ def check(converged: Converged) -> None:
         )
 
 
-def unmoved(converged: Converged) -> Float[Array, "set mo occ"]:
+def unmoved(converged: Nearby) -> Float[Array, "set mo occ"]:
     """X = 0."""
     nset, _, nmo = converged.mo_coeff.shape
     return jnp.zeros((nset, nmo, min(converged.reference.nocc, nmo)))
 
 
-def variable(converged: Converged, x: Float[Array, "set mo occ"]) -> Float[Array, "set mo occ"]:
+def variable(converged: Nearby, x: Float[Array, "set mo occ"]) -> Float[Array, "set mo occ"]:
     """What the density is made from: X itself."""
     return x
 
 
 def residual(
-    converged: Converged, x: Float[Array, "set mo occ"], slope: Float[Array, "set mo occ"]
+    converged: Nearby, x: Float[Array, "set mo occ"], slope: Float[Array, "set mo occ"]
 ) -> Float[Array, "set mo occ"]:
     """0 where the energy is stationary: its derivative with respect to X, hartree."""
     return slope
 
 
 def density_at(
-    converged: Converged, overlap: Float[Array, "ao ao"], x: Float[Array, "set mo occ"]
+    converged: Nearby, overlap: Float[Array, "ao ao"], x: Float[Array, "set mo occ"]
 ) -> Density:
     """Density of the orbitals ``C (1 + X)``, orthonormalized by Gram and Schmidt in `overlap`.
 
@@ -56,7 +56,9 @@ def density_at(
     c = converged.mo_coeff
     occupied = c[:, :, : x.shape[-1]] + c @ (x * _mask(converged))
     gram = occupied.swapaxes(-1, -2) @ overlap @ occupied
-    lower = jnp.linalg.cholesky(gram)
+    # a column beyond the orbitals there are is zero and stays so
+    absent = jnp.diag(1.0 - converged.present()[: x.shape[-1]])
+    lower = jnp.linalg.cholesky(gram + absent)
     rows = jax.lax.linalg.triangular_solve(
         lower, occupied.swapaxes(-1, -2), left_side=True, lower=True
     )
@@ -64,7 +66,7 @@ def density_at(
 
 
 def solve(
-    converged: Converged,
+    converged: Nearby,
     slope: Callable[[Array], Array],
     x: Float[Array, "set mo occ"],
     b: Float[Array, "set mo occ"],
@@ -83,19 +85,19 @@ def solve(
 
 
 def _occupations(
-    converged: Converged,
+    converged: Nearby,
 ) -> tuple[Float[Array, "set mo 1"], Float[Array, "set 1 occ"]]:
     n = jnp.asarray(converged.reference.occupations(converged.mo_coeff.shape[-1]))
     return n[:, :, None], n[:, None, : converged.reference.nocc]
 
 
-def _mask(converged: Converged) -> Float[Array, "set mo occ"]:
+def _mask(converged: Nearby) -> Float[Array, "set mo occ"]:
     """1 where X mixes an orbital (second index) with one of lower occupation, else 0."""
     target, source = _occupations(converged)
     return (target < source) * converged.present()[:, None]
 
 
-def _preconditioner(converged: Converged) -> Float[Array, "set mo occ"]:
+def _preconditioner(converged: Nearby) -> Float[Array, "set mo occ"]:
     """Positive estimate of the diagonal of the orbital Hessian, 2 (n_i - n_a) (e_a - e_i)."""
     target, source = _occupations(converged)
     nocc = source.shape[-1]

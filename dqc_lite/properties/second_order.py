@@ -31,6 +31,7 @@ from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.implicit import relaxed
 from dqc_lite.implicit.orbitals import Converged
+from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.jk import DensityFitted, density_fitted
@@ -183,19 +184,13 @@ def _response(
     at = relaxed.coordinates(converged)
     z = at.unmoved(converged)
 
-    def slope(s: Array, v: Array) -> tuple[Array, Array]:
-        """dE/d(S, v) from the Fock matrix."""
+    def density(sv: tuple[Array, Array]) -> Density:
+        return at.density_at(converged, *sv)
 
-        def matrix(s: Array, v: Array) -> tuple[Array, Any]:
-            density = at.density_at(converged, s, v)
-            return density.matrix, density
-
-        _, pull, density = jax.vjp(matrix, s, v, has_aux=True)
-        return pull(hamiltonian.evaluate(held, density)[1])
-
+    slope = slope_of_energy(density, hamiltonian, held)
     v, variable_along = jax.linearize(lambda z: at.variable(converged, z), z)
-    _, along = jax.linearize(slope, s, v)
-    by_overlap, by_variable = along(ds, jnp.zeros_like(v))
+    _, along = jax.linearize(slope, (s, v))
+    by_overlap, by_variable = along((ds, jnp.zeros_like(v)))
     b = -at.residual(converged, jnp.zeros_like(z), explicit + by_variable)
-    dv = variable_along(at.solve(converged, lambda v: slope(s, v)[1], z, b))
-    return dv, by_overlap + along(jnp.zeros_like(ds), dv)[0]
+    dv = variable_along(at.solve(converged, lambda v: slope((s, v))[1], z, b))
+    return dv, by_overlap + along((jnp.zeros_like(ds), dv))[0]

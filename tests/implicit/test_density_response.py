@@ -17,6 +17,8 @@ FITTED = dqc.HF(density_fit=True)
 TIGHT = dqc.DIIS(gradient_tol=1e-10)
 KINDS = ("positions", "charges", "exponents", "coefficients", "field")
 STEP = {"positions": 0.006, "field": 0.004}
+SOFT = {"lithium chain": {"field": 0.0004}}
+"""Steps for what responds a hundred times more than the rest."""
 
 slow = pytest.mark.slow
 CASES = [
@@ -91,10 +93,11 @@ def test_gradient_against_finite_differences(name: str, basis: str, method: dqc.
     inputs = _inputs(mol)
     function = jax.jit(lambda inputs: _loss(mol, method, inputs))
     gradient = jax.jit(jax.grad(lambda inputs: _loss(mol, method, inputs)))(inputs)
+    steps = STEP | SOFT.get(name, {})
     for kind in KINDS:
         moves = _moves(inputs, kind)
         analytic = float(np.vdot(gradient[kind], moves[kind]))
-        numeric, error = _difference(function, inputs, moves, STEP.get(kind, 0.02))
+        numeric, error = _difference(function, inputs, moves, steps.get(kind, 0.02))
         scale = max(abs(numeric), 1e-2 * float(np.linalg.norm(gradient[kind])))
         assert error < 5e-7 * scale, kind
         assert abs(analytic - numeric) < 1e-6 * scale, kind

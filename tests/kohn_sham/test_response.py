@@ -13,7 +13,7 @@ import pytest
 from systems import central_difference, molecule
 
 import dqc_lite as dqc
-from dqc_lite._compile import _options
+from dqc_lite._compile import options_for
 
 TIGHT = dqc.DIIS(gradient_tol=1e-10)
 slow = pytest.mark.slow
@@ -21,7 +21,7 @@ slow = pytest.mark.slow
 
 def compiled(function: Callable) -> Callable:
     """`jax.jit` that optimizes little: these programs run for milliseconds."""
-    return jax.jit(function, compiler_options=dict(_options(0)))
+    return jax.jit(function, compiler_options=dict(options_for(0)))
 
 
 class Case(NamedTuple):
