@@ -142,6 +142,7 @@ def test_gradient_of_the_force_loss(name: str) -> None:
     assert report.passed, str(report)
 
 
+@pytest.mark.slow
 def test_forces_are_those_of_the_engine() -> None:
     """Water without symmetry to hide behind, density-fitted; few parameters and a gradient."""
     method = dqc.KS("pbe", grid_level=0, density_fit=True)

@@ -84,6 +84,7 @@ def test_against_forces(name: str, basis: str, method) -> None:
     np.testing.assert_allclose(hessian.sum(2), 0.0, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Directions in chunks that the budget bounds give what all at once do."""
     mol, field = molecule("h2", "sto-3g"), [0.01, 0.0, 0.02]
