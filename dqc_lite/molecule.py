@@ -205,8 +205,15 @@ def require_x64() -> None:
 
 
 def enable_x64() -> None:
-    """Switch JAX to double precision for this process."""
+    """Set JAX up for this process: double precision, and CPU programs one after the other.
+
+    Call it before anything is computed. Programs dispatched asynchronously share their threads with
+    the copies that host functions (the integrals) wait for: with a single CPU those under `jax.jit`
+    would wait for ever. Who sets JAX up without this function does the same with
+    ``jax.config.update("jax_cpu_enable_async_dispatch", False)``.
+    """
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def _check_charge(charge: Any, spin: Any) -> None:
