@@ -118,7 +118,8 @@ def test_forward_equals_reverse_and_batched(shown) -> None:
     along = jax.jvp(loss, (r,), (move,))[1]
     difference = abs(along - np.vdot(gradient, move)) / abs(along)
     assert difference < 1e-9
-    shown(mol, RHF, "n2 rotated", "density matrix", "positions", 1, "forward", difference)
+    mode = "forward against reverse"
+    shown(mol, RHF, "n2 rotated", "density matrix", "positions", 1, mode, difference)
     both = jax.jit(jax.vmap(jax.grad(loss)))(jnp.stack([r, 1.02 * r]))
     np.testing.assert_allclose(both[0], gradient, rtol=0, atol=1e-9)
     np.testing.assert_allclose(both[1], jax.grad(loss)(1.02 * r), rtol=0, atol=1e-9)

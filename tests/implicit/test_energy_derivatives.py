@@ -53,8 +53,9 @@ def test_hessian_against_forces(method: dqc.HF, shown) -> None:
     numeric = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / 0.06
     along = np.einsum("axby,by->ax", hessian, move)
     np.testing.assert_allclose(along, numeric, rtol=0, atol=1e-6)
-    difference = np.abs(along - numeric).max() / np.abs(numeric).max()
-    for mode in ("forward over reverse", "reverse over reverse"):
+    for mode, found in (("forward over reverse", hessian), ("reverse over reverse", backward)):
+        row = np.einsum("axby,by->ax", found, move)
+        difference = np.abs(row - numeric).max() / np.abs(numeric).max()
         shown(mol, method, "ch3", "energy", "positions", 2, mode, difference)
 
 
@@ -101,6 +102,7 @@ def test_third_derivative_along_positions(shown) -> None:
     assert error < 1e-5 * abs(numeric)
     assert abs(third - numeric) < 1e-6 * abs(numeric)
     assert abs(third - forward) < 1e-9 * abs(numeric)
-    for mode in ("reverse three times", "forward twice over reverse"):
-        difference = abs(third - numeric) / abs(numeric)
+    modes = {"reverse three times": third, "forward twice over reverse": forward}
+    for mode, found in modes.items():
+        difference = abs(found - numeric) / abs(numeric)
         shown(mol, RHF, "h2o", "energy", "positions", 3, mode, difference)
