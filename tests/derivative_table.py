@@ -20,8 +20,8 @@ HEADER = """# What has been differentiated
 
 Written by the tests (`tests/derivative_table.py` has the command). Each row is a derivative that
 was compared with finite differences of the next lower one, with PySCF's or, where so named, with
-that of the other mode, and the largest error found, relative to the derivative. Order counts derivatives of the quantity; modes are forward (jvp)
-and reverse (vjp).
+that of the other mode, and the largest error found, relative to the derivative. Order counts
+derivatives of the quantity; modes are forward (jvp) and reverse (vjp).
 
 | method | quantity | with respect to | order | mode | molecules | largest relative error |
 |---|---|---|---|---|---|---|
