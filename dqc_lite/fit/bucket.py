@@ -173,5 +173,5 @@ def _check_weights(row: Row, made: Prepared, programs: Programs) -> None:
     if made.row.grid is None or np.asarray(made.row.grid.weights).min() < -ROUNDING:
         raise InputError(
             f"row {row.name!r}: density_metric = 'grid' needs a functional with a grid of positive "
-            "weights; use 'overlap'."
+            "weights, which some Lebedev orders lack; use grid_level 1 or 4, or 'overlap'."
         )

@@ -52,17 +52,17 @@ def _with_rule(value: Callable, rule: Callable) -> Callable:
     """
 
     @jax.custom_jvp
-    def constant(problem: Problem, constants: Constants) -> Any:
-        return value(constants.tree)
+    def constant(problem: Problem, constants: Constants) -> Constants:
+        return Constants.of(value(constants.tree))
 
     def jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         problem, constants = primals
-        return constant(*primals), rule(problem, constants.tree, tangents[0])
+        return constant(*primals), Constants.of(rule(problem, constants.tree, tangents[0]))
 
     constant.defjvp(jvp, symbolic_zeros=True)
 
     def function(problem: Problem, converged: Converged) -> Any:
-        return constant(problem, Constants.of(converged))
+        return constant(problem, Constants.of(converged)).tree
 
     return function
 

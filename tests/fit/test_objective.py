@@ -169,14 +169,15 @@ def test_density_errors_are_integrals(mixed) -> None:
     """tr(dP S dP S), and the integral over a grid, of a density made by another functional."""
     mol = molecule("h2", "sto-3g")
     other = dqc.solve(mol, dqc.HF()).density_matrix.sum(0)
-    density = dqc.density_matrix(mol, METHOD, solver=TIGHT).sum(0)
+    method = dqc.KS("pbe", grid_level=1)  # weights are positive
+    density = dqc.density_matrix(mol, method, solver=TIGHT).sum(0)
     from dqc_lite.integrals import operators
 
     s = operators.overlap(mol.orbitals())
     difference = np.asarray(density - other)
     row = fit.Row("h2", mol, density=np.asarray(other))
     for metric in ("overlap", "grid"):
-        objective = _objective([row], fit.Loss(density_metric=metric))
+        objective = _objective([row], fit.Loss(density_metric=metric), method=method)
         found = objective.evaluate(PARAMETERS.point(), "value").loss
         if metric == "overlap":
             expected = np.trace(difference @ s @ difference @ s)
@@ -185,7 +186,7 @@ def test_density_errors_are_integrals(mixed) -> None:
             from systems import mole
 
             ks = pyscf.dft.RKS(mole(mol, "sto-3g"))
-            ks.grids.level = 0
+            ks.grids.level = 1
             ks.grids.build(with_non0tab=False)
             phi = ks.mol.eval_gto("GTOval", ks.grids.coords)
             expected = ks.grids.weights @ np.einsum("pm,mn,pn->p", phi, difference, phi) ** 2
