@@ -8,10 +8,12 @@ A method is hf or the name of a functional (grid level 3 for both engines). For 
 basis and treatment of the repulsion integrals the two engines take turns:
 
 - warm: energy and forces in a process that has done it before, geometry slightly moved each time;
-- cold: a whole process from the interpreter's start, without any compilation cache;
-- cached: a whole process with the compilation cache filled by an earlier one.
+- cold: a whole process from the interpreter's start to its end, without any compilation cache:
+  `dqc-lite forces` here, the shortest script there;
+- cached: the same with the compilation cache filled by an earlier one.
 
-Medians of the turns; same number of threads for both. This engine converges to its defaults
+Medians of the turns; same number of threads for both. CPU times are user and system time, which
+other work on the machine disturbs less. This engine converges to its defaults
 (1e-10 hartree, gradient 1e-8), PySCF to its own (1e-9, 3e-5) and, in the column "tight", to ours.
 PySCF's forces leave out the response of the grid, ours include it: that is their difference for
 functionals. Peak memory is that of the cold process.
@@ -22,10 +24,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import itertools
-import json
 import os
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -101,41 +101,43 @@ def warm(case: Case, repeat: int) -> dict:
     return medians | {"force difference": float(difference)}
 
 
-def worker(engine: str, case: Case) -> None:
-    """What a cold process does."""
-    cache = os.environ.get("BENCHMARK_CACHE")
-    if engine == "ours" and cache:
-        import jax
-
-        jax.config.update("jax_compilation_cache_dir", cache)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    {"ours": ours, "pyscf": pyscf}[engine](*case)(1.0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"peak": peak / 1024}))
+def worker(case: Case) -> None:
+    """What PySCF's process does."""
+    pyscf(*case)(1.0)
 
 
-def process(engine: str, case: Case, cache: str = "") -> tuple[float, float]:
-    """Seconds and peak MiB of a whole process."""
-    command = [sys.executable, __file__, "--worker", engine, *case[:-1], str(int(case[-1]))]
+def command(case: Case, cache: str | None) -> list[str]:
+    """`dqc-lite forces`."""
+    method, molecule, basis, fit = case
+    return [
+        sys.executable, "-m", "dqc_lite.cli", "forces", geometry(molecule), "--basis", basis,
+        *([] if method == "hf" else ["--xc", method]), *(["--density-fit"] if fit else []),
+        *([] if cache else ["--no-cache"]),
+    ]  # fmt: skip
+
+
+def process(arguments: list[str], cache: str | None = None) -> tuple[float, float, float]:
+    """Seconds, CPU seconds and peak MiB of a whole process."""
+    environment = os.environ | {"DQC_LITE_CACHE_DIR": cache or "", "PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
-    done = subprocess.run(
-        command, env=os.environ | {"BENCHMARK_CACHE": cache}, cwd=ROOT, capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
+    child = subprocess.Popen(arguments, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
     elapsed = time.perf_counter() - start
-    return elapsed, json.loads(done.stdout.splitlines()[-1])["peak"]
+    if status:
+        raise RuntimeError(f"{arguments} failed")
+    return elapsed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def cold(case: Case, repeat: int) -> dict:
-    """Median seconds and peak MiB of whole processes: no cache, filled cache, PySCF."""
+    """Medians of `process`: no cache, filled cache, PySCF."""
+    other = [sys.executable, __file__, "--worker", *case[:-1], str(int(case[-1]))]
     times: dict[str, list] = {"cold": [], "cached": [], "pyscf": []}
     with tempfile.TemporaryDirectory() as cache:
-        process("ours", case, cache)
+        process(command(case, cache), cache)
         for _ in range(repeat):
-            times["cold"].append(process("ours", case))
-            times["cached"].append(process("ours", case, cache))
-            times["pyscf"].append(process("pyscf", case))
+            times["cold"].append(process(command(case, None)))
+            times["cached"].append(process(command(case, cache), cache))
+            times["pyscf"].append(process(other))
     return {k: tuple(map(statistics.median, zip(*v, strict=True))) for k, v in times.items()}
 
 
@@ -182,18 +184,19 @@ def cold_table(options: argparse.Namespace) -> str:
     chosen = [c for c in COLD if c[0] in options.molecules and c[1] in options.bases]
     for case in [(method, *rest) for method in options.methods for rest in chosen]:
         r = cold(case, max(3, options.repeat // 2))
-        base = r["pyscf"][0]
         row = [
             *case[:3], integrals(case[3]),
             *(f"{r[k][0]:.2f}" for k in ("cold", "cached", "pyscf")),
-            *(f"{r[k][0] / base:.2f}" for k in ("cold", "cached")),
-            *(f"{r[k][1]:.0f}" for k in ("cold", "pyscf")),
+            *(f"{r[k][0] / r['pyscf'][0]:.2f}" for k in ("cold", "cached")),
+            *(f"{r[k][1] / r['pyscf'][1]:.2f}" for k in ("cold", "cached")),
+            *(f"{r[k][2]:.0f}" for k in ("cold", "pyscf")),
         ]  # fmt: skip
         rows.append(row)
         print(*row, sep="  ", flush=True)
     header = [
         "method", "molecule", "basis", "integrals", "cold / s", "cached / s", "PySCF / s",
-        "cold / PySCF", "cached / PySCF", "peak MiB", "PySCF's peak MiB",
+        "cold / PySCF", "cached / PySCF", "cold, CPU ratio", "cached, CPU ratio", "peak MiB",
+        "PySCF's peak MiB",
     ]  # fmt: skip
     return table(header, rows)
 
@@ -205,6 +208,7 @@ def main() -> None:
     parser.add_argument("--fitted-only", action="store_true", help="no exact integrals")
     parser.add_argument("--molecules", nargs="+", default=MOLECULES, choices=MOLECULES)
     parser.add_argument("--no-cold", action="store_true", help="skip the whole processes")
+    parser.add_argument("--no-warm", action="store_true", help="only the whole processes")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--out", help="write the tables to this file")
@@ -213,10 +217,8 @@ def main() -> None:
     eigen = "true" if options.threads > 1 else "false"
     os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={eigen}"
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    whole = "not run"
-    if not options.no_cold:
-        whole = cold_table(options)
-    inside = warm_table(options)
+    whole = "not run" if options.no_cold else cold_table(options)
+    inside = "not run" if options.no_warm else warm_table(options)
 
     import jax
     import pyscf as library
@@ -236,6 +238,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] == "--worker":
-        worker(sys.argv[2], (*sys.argv[3:6], bool(int(sys.argv[6]))))
+        worker((*sys.argv[2:5], bool(int(sys.argv[5]))))
     else:
         main()

@@ -7,7 +7,25 @@ production integrals, jk, terms, scf and density while they run; those of the re
 
 from __future__ import annotations
 
-from jax import Array
-from jaxtyping import Bool, Complex, Float, Int, Num, Shaped
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Array", "Bool", "Complex", "Float", "Int", "Num", "Shaped"]
+from jax import Array
+
+__all__ = ["Array", "Bool", "Complex", "Float", "Inexact", "Int", "Num", "Shaped"]
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Complex, Float, Inexact, Int, Num, Shaped
+else:
+
+    class _Annotation:
+        """A jaxtyping annotation, imported when one is evaluated: ordinary runs never do."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __getitem__(self, item: Any) -> Any:
+            import jaxtyping
+
+            return getattr(jaxtyping, self.name)[item]
+
+    Bool, Complex, Float, Inexact, Int, Num, Shaped = map(_Annotation, __all__[1:])

@@ -6,6 +6,8 @@ input; 130 interrupted. Every error of the package is one line on stderr, never 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -17,11 +19,17 @@ from dqc_lite.errors import DqcLiteError, NonFiniteError, ResponseError, SCFNotC
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+ALLOCATIONS = 50_000
+"""Between two searches for reference cycles: JAX alone makes far more objects, all of them there to
+stay, than Python's default of 700 is meant for; the searches take a tenth of a short run."""
+
 _FAILURES = (SCFNotConvergedError, NonFiniteError, ResponseError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code; usage errors and ``--help`` leave by SystemExit."""
+    gc.set_threshold(ALLOCATIONS)
+    atexit.register(gc.freeze)  # at its end the interpreter searches all there is, more than once
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         with warnings.catch_warnings():

@@ -10,8 +10,8 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from dqc_lite._tangents import is_zero
 from dqc_lite.errors import ResponseError
-from dqc_lite.integrals.callback import is_zero
 
 MESSAGE = (
     "the response (coupled-perturbed) equations are singular or did not converge: the determinant "

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._tangents import is_zero
+
 
 def host_call(fast: Callable, shape: tuple[int, ...], *args: Any) -> jax.Array:
     """``fast(*args)`` on the host, a float64 array of `shape`; args are pytrees of arrays."""
@@ -53,7 +55,3 @@ def accelerated(
     function.defjvp(rule, symbolic_zeros=True)
     return function
 
-
-def is_zero(tangent: Any) -> bool:
-    """Is this the symbolic zero of an argument that does not move."""
-    return isinstance(tangent, jax.custom_derivatives.SymbolicZero)

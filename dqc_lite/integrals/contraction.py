@@ -28,9 +28,10 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from dqc_lite._tangents import is_zero
 from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
-from dqc_lite.integrals.callback import accelerated, host_call, is_zero
+from dqc_lite.integrals.callback import accelerated, host_call
 
 Orbs = tuple[Orbitals, ...]
 

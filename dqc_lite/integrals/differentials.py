@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from dqc_lite._compile import adaptive_jit
+from dqc_lite._tangents import inner, is_zero, total, zero
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.integrals import contractions
-from dqc_lite.integrals.callback import is_zero
 from dqc_lite.integrals.contraction import Contraction, Orbs
 from dqc_lite.integrals.references import Omega
 
@@ -33,29 +33,36 @@ def _differential(contraction: Contraction) -> Callable:
 
     @jax.custom_jvp
     def function(orbitals: Orbs, extra: Any, fixed: Any, dual: Array) -> Array:
-        return jnp.zeros(())
+        return zero()
 
-    def rule(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-        centers = [o.centers for o in tangents[0]]
-        tangent = jnp.zeros(())
-        if not all(is_zero(t) for t in centers):
-            gradients = contraction.function(*primals)
-            for g, t in zip(gradients, centers, strict=True):
-                tangent += 0.0 if is_zero(t) else jnp.vdot(g, t)
-        return jnp.zeros(()), tangent + _along_the_rest(energy, primals, tangents)
+    def rule(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        centers = [None if is_zero(o.centers) else o.centers for o in tangents[0]]
+        parts = _along_the_rest(energy, primals, tangents)
+        if any(t is not None for t in centers):
+            parts.append(_along_centers(contraction.function(*primals), centers))
+        if not parts:
+            return zero(), zero()
+        return zero(), parts[0] if len(parts) == 1 else total(parts)
 
     function.defjvp(rule, symbolic_zeros=True)
     return function
 
 
-def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> Array:
-    """Derivative along exponents, coefficients and extra arguments; 0 where they do not move."""
+@adaptive_jit
+def _along_centers(
+    gradients: Float[Array, "k atom 3"], motions: list[Float[Array, "atom 3"] | None]
+) -> Float[Array, ""]:
+    return inner(list(gradients), motions)
+
+
+def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> list[Array]:
+    """Derivative along exponents, coefficients and extra arguments, if they move."""
     orbitals, extra, *held = primals
     leaves, treedef = jax.tree.flatten(([(o.exponents, o.coefficients) for o in orbitals], extra))
     moves = jax.tree.leaves(([(o.exponents, o.coefficients) for o in tangents[0]], tangents[1]))
     moved = [i for i, t in enumerate(moves) if not is_zero(t)]
     if not moved:
-        return jnp.zeros(())
+        return []
 
     def at(*values: Array) -> Array:
         merged = list(leaves)
@@ -67,7 +74,7 @@ def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> Array:
         )
         return energy(tuple(changed), rest, *held)
 
-    return jax.jvp(at, [leaves[i] for i in moved], [moves[i] for i in moved])[1]
+    return [jax.jvp(at, [leaves[i] for i in moved], [moves[i] for i in moved])[1]]
 
 
 _overlap = _differential(contractions.OVERLAP)

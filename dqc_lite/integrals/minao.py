@@ -69,3 +69,8 @@ def minimal_basis(layout: Layout) -> tuple[tuple[int, ...], Layout, tuple, np.nd
 def cross_overlap(orbs: Orbitals, minimal: Orbitals) -> np.ndarray:
     """<m|k> of the molecule's functions and the minimal ones, (ao, minimal ao)."""
     return pyscf.gto.intor_cross("int1e_ovlp", host.mole(orbs), host.mole(minimal))
+
+
+def weighted_overlap(orbs: Orbitals, minimal: Orbitals, weights: np.ndarray) -> np.ndarray:
+    """<m|k> w_k, (ao, minimal ao)."""
+    return cross_overlap(orbs, minimal) * weights

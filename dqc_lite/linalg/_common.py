@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Float, Num
+from dqc_lite._types import Array, Bool, Float, Inexact, Num
 from dqc_lite.errors import InputError
 
 # Input of a public function: (..., n, n), checked by as_square, whose message names the remedy.

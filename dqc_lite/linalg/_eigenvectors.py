@@ -17,9 +17,8 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Float
+from dqc_lite._types import Array, Bool, Float, Inexact
 from dqc_lite.linalg._common import adjoint, eps_of, matmul, poison, rounding
 
 __all__ = ["eigenpairs", "eigenvectors"]

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Float, Int
+from dqc_lite._types import Array, Bool, Float, Inexact, Int
 from dqc_lite.linalg._common import adjoint, matmul, symmetrize
 
 __all__ = ["Iterate", "lobpcg", "precondition"]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Float
+from dqc_lite._types import Array, Float, Inexact
 from dqc_lite.linalg._common import adjoint, eps_of, matmul, poison
 from dqc_lite.linalg._lobpcg import Iterate, precondition
 

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Float, Int
+from dqc_lite._types import Array, Bool, Float, Inexact, Int
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import (
     Matrices,

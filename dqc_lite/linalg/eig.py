@@ -14,9 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Complex, Float
+from dqc_lite._types import Array, Bool, Complex, Float, Inexact
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import (
     adjoint,

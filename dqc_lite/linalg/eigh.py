@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Float
+from dqc_lite._types import Array, Bool, Float, Inexact
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import (
     Matrices,

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array
+from dqc_lite._types import Array, Inexact
 from dqc_lite.linalg._common import (
     Matrices,
     adjoint,

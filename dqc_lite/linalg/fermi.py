@@ -17,9 +17,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Float
+from dqc_lite._types import Array, Float, Inexact
 from dqc_lite.linalg._common import Matrices, adjoint, as_square, eps_of, raw_eigh
 from dqc_lite.linalg._hermitian_frechet import matrix_function, trace_function
 from dqc_lite.linalg.eigh import back_transform, reduce_generalized

@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Num
+from dqc_lite._types import Array, Inexact, Num
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import (
     Matrices,

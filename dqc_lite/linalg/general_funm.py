@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array
+from dqc_lite._types import Array, Inexact
 from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, poison
 from dqc_lite.linalg._frechet import TriangularFunction, matrix_function
 from dqc_lite.linalg._traced import traced

@@ -17,9 +17,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Float, Int
+from dqc_lite._types import Array, Bool, Float, Inexact, Int
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, real_dtype, symmetrize
 from dqc_lite.linalg._lobpcg import Iterate, lobpcg

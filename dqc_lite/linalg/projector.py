@@ -18,9 +18,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.interpreters import ad
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Bool, Float
+from dqc_lite._types import Array, Bool, Float, Inexact
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import Matrices, adjoint, as_square, matmul, poison, raw_eigh, rounding
 from dqc_lite.linalg._primitive import define, is_zero

@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Complex, Float, Int
+from dqc_lite._types import Array, Complex, Float, Inexact, Int
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import as_square
 

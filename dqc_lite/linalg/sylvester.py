@@ -12,9 +12,8 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.lax.linalg import triangular_solve
-from jaxtyping import Inexact
 
-from dqc_lite._types import Array, Complex, Float
+from dqc_lite._types import Array, Complex, Float, Inexact
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, real_dtype
 from dqc_lite.linalg.schur import SchurResult, schur, schur_adjoint, schur_transpose

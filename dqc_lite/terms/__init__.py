@@ -5,6 +5,8 @@ A term is a pytree. It offers
 - ``prepare(mol, orbitals)``: the integrals it needs, as a pytree of arrays;
 - ``evaluate(integrals, density)``: its named energies (hartree) and its Fock matrix, the derivative
   of their sum with respect to the density matrix, (spin, ao, ao) or broadcastable to it;
+- ``on_orbitals(integrals, density)``, where that and its derivative cost less than the Fock matrix:
+  the latter times the factor of the density, (spin, ao, occ);
 - ``differential(mol, orbitals, integrals, density)``: a zero-valued scalar whose derivative is that
   of the energy with respect to nuclei and basis at fixed density matrix.
 """

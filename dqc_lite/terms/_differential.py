@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dqc_lite.integrals.callback import is_zero
+from dqc_lite._tangents import inner, is_zero, zero
 
 
 def without_value(energy: jax.Array) -> jax.Array:
@@ -20,12 +20,15 @@ def without_value(energy: jax.Array) -> jax.Array:
 @jax.custom_jvp
 def linear_differential(x: jax.Array, dual: jax.Array) -> jax.Array:
     """Zero, with the derivative ``<dual, dx>``: that of ``<dual, x>`` at fixed `dual`."""
-    return jnp.zeros(())
+    return zero()
 
 
-@linear_differential.defjvp
-def _linear_differential_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
-    return jnp.zeros(()), jnp.vdot(primals[1], tangents[0])
+def _linear_differential_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    move = tangents[0]
+    return zero(), zero() if is_zero(move) else inner([primals[1]], [move])
+
+
+linear_differential.defjvp(_linear_differential_jvp, symbolic_zeros=True)
 
 
 def differential_of(gradient: Callable[[tuple[int, ...], Any, Any], list]) -> Callable:
@@ -39,16 +42,15 @@ def differential_of(gradient: Callable[[tuple[int, ...], Any, Any], list]) -> Ca
     # leaves, since JAX fills the pytrees of tangents with markers that are no arrays
     @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
     def of_leaves(structures: tuple, moving: list, fixed: list) -> jax.Array:
-        return jnp.zeros(())
+        return zero()
 
-    def rule(structures: tuple, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    def rule(structures: tuple, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         moves = tangents[0]
         moved = tuple(i for i, t in enumerate(moves) if not is_zero(t))
-        tangent = jnp.zeros(())
-        if moved:
-            slopes = gradient(moved, *map(jax.tree.unflatten, structures, primals))
-            tangent += sum(jnp.vdot(g, moves[i]) for g, i in zip(slopes, moved, strict=True))
-        return jnp.zeros(()), tangent
+        if not moved:
+            return zero(), zero()
+        slopes = gradient(moved, *map(jax.tree.unflatten, structures, primals))
+        return zero(), inner(list(slopes), [moves[i] for i in moved])
 
     of_leaves.defjvp(rule, symbolic_zeros=True)
 

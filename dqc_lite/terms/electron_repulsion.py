@@ -7,7 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree, static
-from dqc_lite._types import Array
+from dqc_lite._tangents import summed
+from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.integrals import layouts
@@ -73,6 +74,15 @@ class ElectronRepulsion:
         energies["exchange"] = -0.5 * jnp.vdot(density.matrix, k)
         return energies, j - k
 
+    def on_orbitals(
+        self, builders: tuple[Builder, Builder | None], density: Density
+    ) -> Float[Array, "spin ao occ"]:
+        whole, long_range = builders
+        product = whole.on_orbitals(density, 1.0, self.exchange)
+        if long_range is not None:
+            product += long_range.on_orbitals(density, None, self.long_range)
+        return product
+
     def differential(
         self,
         mol: Molecule,
@@ -81,11 +91,12 @@ class ElectronRepulsion:
         density: Density,
     ) -> Array:
         whole, long_range = builders
-        change = whole.at(orbs, None).differential(orbs, density, 1.0, self.exchange)
+        parts = [whole.at(orbs, None).differential(orbs, density, 1.0, self.exchange)]
         if long_range is not None:
             attenuated = long_range.at(orbs, self.omega)
-            change += attenuated.differential(orbs, density, None, self.long_range)
-        return change + _along_fractions((self.exchange, self.long_range), (builders, density))
+            parts.append(attenuated.differential(orbs, density, None, self.long_range))
+        fractions = (self.exchange, self.long_range)
+        return summed([*parts, _along_fractions(fractions, (builders, density))])
 
 
 def _exchange_energies(moved: tuple[int, ...], fractions: tuple, fixed: Any) -> list[Array]:

@@ -19,10 +19,11 @@ from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.grid import quadrature
 from dqc_lite.grid.atomic import Grid
-from dqc_lite.grid.on_points import ORBITAL_ORDER, Variables, potential_matrix, variables
+from dqc_lite.grid.on_points import ORBITAL_ORDER, potential_matrix, variables
 from dqc_lite.grid.quadrature import Block, Quadrature
 from dqc_lite.integrals.ao_values import ao_values
 from dqc_lite.molecule import Molecule
+from dqc_lite.terms import _semilocal as semilocal
 from dqc_lite.terms._differential import differential_on_grid
 from dqc_lite.xc.functional import Functional
 
@@ -46,21 +47,20 @@ class ExchangeCorrelation:
     def evaluate(self, grid: Quadrature, density: Density) -> tuple[dict[str, Array], Array]:
         def one_block(values: Array, weights: Array) -> tuple[Array, Array]:
             at = variables(values, density, self.functional.level)
-            energy, slope = jax.value_and_grad(_energy, 1)(self.functional, at, weights)
+            energy, slope = jax.value_and_grad(semilocal.energy, 1)(self.functional, at, weights)
             return energy, potential_matrix(values, slope)
 
         start = jnp.zeros(()), jnp.zeros_like(density.matrix)
         energy, potential = grid.integrate(one_block, start)
         return {"exchange_correlation": energy}, potential
 
+    def on_orbitals(self, grid: Quadrature, density: Density) -> Float[Array, "spin ao occ"]:
+        return semilocal.on_orbitals(self.functional, grid, density.factor)
+
     def differential(
         self, mol: Molecule, orbitals: Orbitals, grid: Quadrature, density: Density
     ) -> Array:
         return _differential(self.grid_level)((self.functional, orbitals, mol.positions), density)
-
-
-def _energy(functional: Functional, at: Variables, weights: Float[Array, " point"]) -> Array:
-    return jnp.vdot(weights, functional.energy_density(at.local()))
 
 
 @functools.partial(adaptive_jit, static_argnums=(0, 1), work=quadrature.gradient_work)
@@ -74,7 +74,7 @@ def _gradient(
         functional, orbitals, positions = moving
         points, weights = quadrature.weighted_points(block, positions, grid)
         values = ao_values(orbitals, points, ORBITAL_ORDER[functional.level])
-        return _energy(functional, variables(values, density, functional.level), weights)
+        return semilocal.energy(functional, variables(values, density, functional.level), weights)
 
     return quadrature.summed_gradient(energy, moved, moving, quadrature.blocks(grid))
 

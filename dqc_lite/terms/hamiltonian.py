@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree
+from dqc_lite._tangents import summed
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
@@ -35,9 +36,19 @@ class Hamiltonian:
             fock += matrix
         return energies, fock
 
+    def on_orbitals(self, integrals: tuple, density: Density) -> Float[Array, "spin ao occ"]:
+        """F C, the Fock matrix on the factor C of the density: half of dE/dC, hartree."""
+        product, fock = jnp.zeros_like(density.factor), jnp.zeros_like(density.matrix)
+        for t, i in zip(self.terms, integrals, strict=True):
+            if hasattr(t, "on_orbitals"):
+                product += t.on_orbitals(i, density)
+            else:
+                fock += t.evaluate(i, density)[1]
+        return product + fock @ density.factor
+
     def differential(
         self, mol: Molecule, orbitals: Orbitals, integrals: tuple, density: Density
     ) -> Float[Array, ""]:
         """Zero, with the derivative of the energy at fixed density matrix."""
         parts = zip(self.terms, integrals, strict=True)
-        return sum(t.differential(mol, orbitals, i, density) for t, i in parts)
+        return summed([t.differential(mol, orbitals, i, density) for t, i in parts])

@@ -11,6 +11,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
+from dqc_lite.terms._differential import differential_of
 
 
 @adaptive_jit
@@ -29,20 +30,12 @@ def nuclear_repulsion(
 _slope = adaptive_jit(jax.grad(nuclear_repulsion, (0, 1)))
 
 
-@adaptive_jit
-def _along(slopes: tuple[Array, Array], tangents: tuple[Array, Array]) -> Array:
-    return sum(map(jnp.vdot, slopes, tangents))
+def _gradient(moved: tuple[int, ...], places: tuple, fixed: None) -> list[Array]:
+    slopes = _slope(*places)
+    return [slopes[i] for i in moved]
 
 
-@jax.custom_jvp
-def _differential(positions: Array, charges: Array) -> Array:
-    """Zero, with the derivative of the repulsion: one compiled gradient serves both modes."""
-    return jnp.zeros(())
-
-
-@_differential.defjvp
-def _differential_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    return jnp.zeros(()), _along(_slope(*primals), tangents)
+_differential = differential_of(_gradient)
 
 
 @pytree
@@ -58,4 +51,4 @@ class NuclearRepulsion:
     def differential(
         self, mol: Molecule, orbitals: Orbitals, energy: Array, density: Density
     ) -> Array:
-        return _differential(mol.positions, mol.charges)
+        return _differential((mol.positions, mol.charges), None)

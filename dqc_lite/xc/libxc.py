@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._pytree import pytree, static
+from dqc_lite._tangents import is_zero
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import FunctionalError
-from dqc_lite.integrals.callback import host_call, is_zero
+from dqc_lite.integrals.callback import host_call
 from dqc_lite.xc.density import LocalDensity
 from dqc_lite.xc.functional import Functional
 
