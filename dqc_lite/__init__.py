@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from dqc_lite.properties.hessian import hessian
     from dqc_lite.properties.population import loewdin_charges, mulliken_charges
+    from dqc_lite.properties.response import ResponseCertificate, response_certificate
     from dqc_lite.properties.thermochemistry import Thermochemistry, thermochemistry
     from dqc_lite.properties.vibrations import Vibrations, vibrations
     from dqc_lite.scf.auto import Auto
@@ -55,6 +56,7 @@ _HOME = {
     "Molecule": "dqc_lite.molecule",
     "NeuralFunctional": "dqc_lite.xc.neural",
     "SecondOrder": "dqc_lite.scf.second_order",
+    "ResponseCertificate": "dqc_lite.properties.response",
     "Solution": "dqc_lite.scf.solution",
     "Thermochemistry": "dqc_lite.properties.thermochemistry",
     "Vibrations": "dqc_lite.properties.vibrations",
@@ -76,6 +78,7 @@ _HOME = {
     "mulliken_charges": "dqc_lite.properties.population",
     "polarizability": "dqc_lite.properties.electric",
     "quadrupole": "dqc_lite.properties.electric",
+    "response_certificate": "dqc_lite.properties.response",
     "solve": "dqc_lite.singlepoint",
     "solve_with_forces": "dqc_lite.singlepoint",
     "thermochemistry": "dqc_lite.properties.thermochemistry",

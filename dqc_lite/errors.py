@@ -13,6 +13,10 @@ class InputError(DqcLiteError, ValueError):
     """An argument, unit or keyword that is not understood."""
 
 
+class ArgumentError(InputError, TypeError):
+    """A call with arguments that the function does not have, or without one that it needs."""
+
+
 class GeometryError(InputError):
     """Atoms too close, not finite, missing, or text that cannot be read as a geometry."""
 

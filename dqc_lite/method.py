@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import (
@@ -38,6 +39,7 @@ Restricted = bool | None | Literal["rohf"]
 Occupations = tuple[float, ...] | tuple[tuple[float, ...], ...] | None
 
 
+@named_arguments
 @pytree
 class HF:
     """Hartree-Fock.
@@ -75,6 +77,7 @@ class HF:
         return reference_for(mol, self)
 
 
+@named_arguments
 @pytree
 class KS:
     """Kohn-Sham density functional theory.

@@ -12,10 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Basis, Layout, Orbitals, orbitals
-from dqc_lite.errors import ChargeSpinError, GeometryError, PrecisionError, SpinError
+from dqc_lite.errors import (
+    ChargeSpinError,
+    GeometryError,
+    InputError,
+    PrecisionError,
+    SpinError,
+)
 from dqc_lite.geometry import (
     check_geometry,
     element_of,
@@ -51,6 +58,7 @@ class Molecule:
     spin: int = static()
 
     @classmethod
+    @named_arguments
     def from_atoms(
         cls,
         atoms: str | Sequence,
@@ -89,13 +97,16 @@ class Molecule:
         return cls._from_parts(*layouts.parts(mole), charge=int(charge), spin=int(spin))
 
     @classmethod
+    @named_arguments
     def from_xyz(
         cls, source: str | os.PathLike, basis: Any = "def2-svp", **options: Any
     ) -> Molecule:
         """Molecule from an xyz file or xyz text (angstrom); options as in `from_atoms`."""
-        return cls.from_atoms(parse_xyz(read_xyz(source)), basis, unit="angstrom", **options)
+        _require_angstrom(options)
+        return cls.from_atoms(parse_xyz(read_xyz(source)), basis, **options)
 
     @classmethod
+    @named_arguments
     def from_pyscf(cls, mole: pyscf.gto.Mole) -> Molecule:
         """Molecule from a built PySCF `Mole`, with its basis, ECP, charge and spin.
 
@@ -112,13 +123,14 @@ class Molecule:
         )  # fmt: skip
 
     @classmethod
+    @named_arguments
     def from_ase(cls, atoms: ase.Atoms, basis: Any = "def2-svp", **options: Any) -> Molecule:
         """Molecule from ASE `Atoms`; spin from its initial magnetic moments unless given."""
         from dqc_lite.interop.ase import atoms_and_spin
 
         rows, spin = atoms_and_spin(atoms)
-        options.setdefault("spin", spin)
-        return cls.from_atoms(rows, basis, unit="angstrom", **options)
+        _require_angstrom(options)
+        return cls.from_atoms(rows, basis, **{"spin": spin} | options)
 
     @classmethod
     def _from_parts(
@@ -145,7 +157,9 @@ class Molecule:
         Raises:
             GeometryError: another shape than (atom, 3).
         """
-        moved = jnp.asarray(positions, jnp.float64)
+        moved = positions
+        if not (isinstance(positions, jax.Array) and positions.dtype == jnp.float64):
+            moved = jnp.asarray(positions, jnp.float64)
         if moved.shape != (self.natm, 3):
             raise GeometryError(f"positions have shape {moved.shape}; need ({self.natm}, 3).")
         return dataclasses.replace(self, positions=moved)
@@ -214,6 +228,14 @@ def enable_x64() -> None:
     """
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def _require_angstrom(options: dict[str, Any]) -> None:
+    if "unit" in options:
+        raise InputError(
+            f"unit = {options['unit']!r} is not asked for: xyz files and ASE atoms are in "
+            "angstrom; leave it out, or use Molecule.from_atoms."
+        )
 
 
 def _check_charge(charge: Any, spin: Any) -> None:

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
@@ -210,6 +211,7 @@ def no_tangent(x: Array) -> Any:
     return np.zeros(x.shape, x.dtype if floating else jax.dtypes.float0)
 
 
+@named_arguments
 def solve(
     mol: Molecule,
     method: Method | None = None,
@@ -249,6 +251,7 @@ def solve(
     return solution_of(problem, converged, state)
 
 
+@named_arguments
 def energy(
     mol: Molecule,
     method: Method | None = None,
@@ -270,16 +273,18 @@ def energy(
     """
     problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
     value, status = energy_and_status(problem)
-    if throw:
-        require_convergence(status, mol)
+    if throw and require_convergence(status, mol):
+        return value
     return value * status.poison
 
 
+@named_arguments
 def forces(mol: Molecule, method: Method | None = None, **options: Any) -> Float[Array, "atom 3"]:
     """-dE/dR in hartree/bohr, (atom, 3); arguments and errors as in `energy`."""
     return -jax.grad(lambda r: energy(mol.with_positions(r), method, **options))(mol.positions)
 
 
+@named_arguments
 def energy_and_forces(
     mol: Molecule, method: Method | None = None, **options: Any
 ) -> tuple[Float[Array, ""], Float[Array, "atom 3"]]:
@@ -289,6 +294,7 @@ def energy_and_forces(
     return value, -gradient
 
 
+@named_arguments
 def solve_with_forces(
     mol: Molecule,
     method: Method | None = None,
@@ -317,6 +323,7 @@ def solve_with_forces(
     return solution_of(problem, converged, state), -gradient
 
 
+@named_arguments
 def density_matrix(
     mol: Molecule,
     method: Method | None = None,
@@ -361,6 +368,9 @@ def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solu
         stable=fixed.stable,
         second_order_cycles=fixed.newton,
         saddle_points_left=fixed.left,
+        start_energies=fixed.start_energies,
+        lowest_external_eigenvalue=fixed.external,
+        externally_stable=fixed.externally_stable,
     )
     return Solution(
         energy=relaxed_energy(problem, converged), energies=fixed.energies,
@@ -371,14 +381,14 @@ def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solu
     )  # fmt: skip
 
 
-def require_convergence(state: Status, mol: Molecule) -> None:
-    """Raise unless converged; under a trace there is nothing to look at yet."""
+def require_convergence(state: Status, mol: Molecule) -> bool:
+    """Raise unless converged; False under a trace, where there is nothing to look at yet."""
     try:
         converged, cycles = bool(state.converged), int(state.iterations)
     except jax.errors.ConcretizationTypeError:
-        return
+        return False
     if converged:
-        return
+        return True
     if int(state.kept) < max(mol.nelec):
         raise BasisTooSmallError(
             f"{max(mol.nelec)} electrons of one spin do not fit the {int(state.kept)} independent "

@@ -22,6 +22,7 @@ import numpy as np
 import dqc_lite as dqc
 from dqc_lite import fit
 from dqc_lite.fit import plots
+from dqc_lite.fit.target_units import KCAL_PER_MOL
 from dqc_lite.xc import neural, stored
 
 
@@ -31,6 +32,21 @@ def data(folder: Path) -> tuple[fit.Dataset, fit.Dataset]:
     test = [row.name for row in whole if row.name.endswith("test")]
     train = [row.name for row in whole if not row.name.endswith("test")]
     return whole.select(train), whole.select(test)
+
+
+def relative_errors(whole: fit.Dataset, energies: dict[str, float]) -> np.ndarray:
+    """Errors (kcal/mol) of held-out energies above another geometry of the molecule, the first of
+    the training set: what is left when total energies are wrong by a constant.
+    """
+    def error(row: fit.Row) -> float:
+        return (energies[row.name] - row.energy) / KCAL_PER_MOL
+
+    first: dict[tuple, fit.Row] = {}
+    for row in whole:
+        if not row.name.endswith("test"):
+            first.setdefault(tuple(sorted(row.mol.symbols)), row)
+    held_out = [row for row in whole if row.name.endswith("test")]
+    return np.array([error(r) - error(first[tuple(sorted(r.mol.symbols))]) for r in held_out])
 
 
 def main() -> None:
@@ -76,6 +92,14 @@ def main() -> None:
         statistics = fit.of_evaluation(evaluation)
         print(name, fit.table(statistics), sep="\n")
         record[name] = {k: vars(s) for k, s in statistics.items()}
+    for name in points:
+        energies = {k: e for part in ("training", "held out")
+                    for k, e in evaluations[f"{part}, {name}"].energies.items()}  # fmt: skip
+        errors = relative_errors(training + test, energies)
+        record[f"held out, {name}"]["relative energies"] = {
+            "mae": float(np.abs(errors).mean()), "errors": errors.tolist(),
+        }  # fmt: skip
+        print(f"{name}: relative energies, MAE {np.abs(errors).mean():.2f} kcal/mol")
     (folder / "results.json").write_text(json.dumps(record, indent=1, default=np.asarray) + "\n")
     plots.loss_curve(result.history, folder / "loss.png")
     shown = {k: v for k, v in evaluations.items() if "first" not in k}

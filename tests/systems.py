@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import ase
 import ase.build
+import jax
 import numpy as np
 import pyscf.dft
 import pyscf.gto
@@ -103,3 +104,15 @@ def central_difference(f: Callable[[float], float], step: float = 0.01) -> tuple
     coarse, fine = slope(2 * step), slope(step)
     best = (16 * fine - coarse) / 15
     return best, abs(best - fine)
+
+
+def primitives(jaxpr) -> list:
+    """Names of all primitives of a jaxpr and the jaxprs inside it."""
+    names = []
+    for eqn in jaxpr.eqns:
+        names.append(eqn.primitive.name)
+        for value in jax.tree.leaves(eqn.params, is_leaf=lambda x: hasattr(x, "eqns")):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                names += primitives(inner)
+    return names

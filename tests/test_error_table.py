@@ -5,6 +5,10 @@ Geometries, charges and basis sets in detail are in `test_molecule.py`, starting
 """
 
 import dataclasses
+import inspect
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +17,8 @@ import pytest
 
 import dqc_lite as dqc
 from dqc_lite import errors as e
+from dqc_lite._arguments import named_arguments
+from dqc_lite.grid.atomic import Grid
 
 WATER = "O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587"
 
@@ -78,6 +84,33 @@ TABLE = {
     "no atoms": (lambda: dqc.Molecule.from_atoms(""), e.GeometryError, r"no atoms"),
     "unit": (
         lambda: water(unit="nm"), e.InputError, r"unit = 'nm' .*use 'angstrom' or 'bohr'"),
+    "unit of an xyz file": (
+        lambda: dqc.Molecule.from_xyz("1\n\nHe 0 0 0\n", unit="bohr"), e.InputError,
+        r"unit = 'bohr' is not asked for: .*angstrom; leave it out"),
+    "keyword of a molecule": (
+        lambda: water(basiss="6-31g"), e.ArgumentError,
+        r"basiss = '6-31g' is no argument of Molecule\.from_atoms\(\); did you mean 'basis'\? Arg"),
+    "keyword through another way in": (
+        lambda: dqc.Molecule.from_xyz("1\n\nHe 0 0 0\n", chrge=1), e.ArgumentError,
+        r"chrge = 1 is no argument .*did you mean 'charge'"),
+    "keyword of a method": (
+        lambda: dqc.KS("pbe", gridlevel=2), e.ArgumentError,
+        r"gridlevel = 2 is no argument of KS\(\); did you mean 'grid_level'"),
+    "keyword of a grid": (
+        lambda: Grid(prune=None), e.ArgumentError, r"prune = None .*'pruning'"),
+    "keyword of an energy": (
+        lambda: dqc.energy(water(), gues="core"), e.ArgumentError,
+        r"gues = 'core' is no argument of energy\(\); did you mean 'guess'"),
+    "keyword of forces": (
+        lambda: dqc.forces(water(), sover="diis"), e.ArgumentError, r"sover = 'diis' .*'solver'"),
+    "keyword of a Hessian": (
+        lambda: dqc.hessian(water(), gues="core"), e.ArgumentError,
+        r"gues = 'core' is no argument of this function; did you mean 'guess'"),
+    "keyword of a property": (
+        lambda: dqc.dipole(water(), orign=0), e.ArgumentError, r"orign = 0 is no argument"),
+    "an argument that is missing": (
+        lambda: dqc.KS(), e.ArgumentError,
+        r"missing a required argument: 'xc'; arguments of KS\(\): xc, restricted"),
     "solver": (
         lambda: dqc.energy(water(), solver="newton"), e.InputError, r"solver = 'newton'.*'auto'"),
     "guess": (lambda: dqc.energy(water(), guess="best"), e.InputError, r"guess = 'best'.*minao"),
@@ -116,7 +149,63 @@ def test_message(mistake: str) -> None:
 
 def test_every_error_has_a_base_that_python_knows() -> None:
     classes = [c for c in vars(e).values() if isinstance(c, type) and issubclass(c, Exception)]
-    assert len(classes) == 17
+    assert len(classes) == 18
     for made in classes:
         assert issubclass(made, e.DqcLiteError)
         assert made.__doc__
+
+
+def test_unknown_keywords_stay_what_python_calls_them() -> None:
+    with pytest.raises(TypeError, match="is no argument"):
+        dqc.HF(open_shell=True)
+    with pytest.raises(ValueError, match="is no argument"):
+        dqc.HF(open_shell=True)
+
+
+SOLVERS = """
+import dqc_lite as dqc
+for kind, options in ((dqc.DIIS, dict(max_cycles=9)), (dqc.Auto, dict(stable=True)),
+                      (dqc.SecondOrder, dict(trust=0.1)), (dqc.Guess, dict(start="core", mx=1))):
+    try:
+        kind(**options)
+    except dqc.errors.ArgumentError as error:
+        print(error)
+"""
+
+
+def test_keywords_of_solvers() -> None:
+    """In a process of its own: here their arguments are bound by what checks the types."""
+    path = os.pathsep.join(p for p in sys.path if p)
+    run = subprocess.run(
+        [sys.executable, "-c", SOLVERS], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    starts = [line.split(" Arguments of")[0] for line in run.stdout.splitlines()]
+    assert starts == [
+        "max_cycles = 9 is no argument of DIIS(); did you mean 'max_cycle'?",
+        "stable = True is no argument of Auto(); did you mean 'stability'?",
+        "trust = 0.1 is no argument of SecondOrder();",
+        "mx = 1 is no argument of Guess(); did you mean 'mix'?",
+    ]
+    assert run.stdout.splitlines()[3].endswith(" Arguments of Guess(): start, mix.")
+
+
+def test_signatures_and_documentation_stay() -> None:
+    assert list(inspect.signature(dqc.Guess).parameters) == ["start", "mix"]
+    assert list(inspect.signature(dqc.Molecule.from_pyscf).parameters) == ["mole"]
+    assert "solver" in inspect.signature(dqc.energy).parameters
+    assert dqc.energy.__doc__ is not None
+    assert dqc.energy.__doc__.startswith("Total energy in hartree")
+    assert jax.tree.map(lambda x: x, dqc.HF("rohf")) == dqc.HF("rohf")
+
+
+def test_other_type_errors_pass() -> None:
+    """Only those of the call itself are renamed."""
+
+    @named_arguments
+    def adds(number: int) -> str:
+        return "1" + number
+
+    with pytest.raises(TypeError, match="concatenate") as info:
+        adds(1)
+    assert not isinstance(info.value, e.DqcLiteError)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import mean_field, molecule
+from systems import mean_field, molecule, primitives
 
 import dqc_lite as dqc
 
@@ -93,23 +93,11 @@ def test_forward_equals_reverse(method: dqc.HF) -> None:
     np.testing.assert_allclose(batched[1], jax.grad(energy)(batch[1]), rtol=0, atol=1e-10)
 
 
-def _primitives(jaxpr) -> list:
-    """Names of all primitives of a jaxpr and the jaxprs inside it."""
-    names = []
-    for eqn in jaxpr.eqns:
-        names.append(eqn.primitive.name)
-        for value in jax.tree.leaves(eqn.params, is_leaf=lambda x: hasattr(x, "eqns")):
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                names += _primitives(inner)
-    return names
-
-
 def test_forces_make_no_response_solve() -> None:
     """One loop, the SCF's own, and no linear solver, in energy and in its gradient."""
     mol = molecule("h2o", "6-31g")
     for function in (dqc.energy, jax.grad(dqc.energy)):
-        names = _primitives(jax.make_jaxpr(lambda m, f=function: f(m, FITTED))(mol).jaxpr)
+        names = primitives(jax.make_jaxpr(lambda m, f=function: f(m, FITTED))(mol).jaxpr)
         assert names.count("while") == 1
         assert not {"custom_linear_solve", "lu", "custom_root"} & set(names)
 

@@ -8,10 +8,12 @@ import numpy as np
 
 from dqc_lite.fit.objective import Evaluation, Objective
 from dqc_lite.fit.target_units import KCAL_PER_MOL
+from dqc_lite.units import HARTREE_IN_EV
 
 _UNITS = {
     "energy": ("kcal/mol", 1.0 / KCAL_PER_MOL), "reaction": ("kcal/mol", 1.0 / KCAL_PER_MOL),
     "forces": ("hartree/bohr", 1.0), "dipole": ("e bohr", 1.0), "density": ("bohr^-3/2", 1.0),
+    "orbital_energies": ("eV", HARTREE_IN_EV),
 }  # fmt: skip
 
 
@@ -19,8 +21,8 @@ _UNITS = {
 class Statistics:
     """Errors of one kind: number of targets, mean, mean absolute, root mean square and largest.
 
-    Of forces and dipoles by component; of densities the root of the integral of the squared
-    difference counts as one error.
+    Of forces and dipoles by component, of orbital energies by level; of densities the root of the
+    integral of the squared difference counts as one error.
     """
 
     kind: str
@@ -63,10 +65,10 @@ def _single(kind: str, errors: np.ndarray) -> np.ndarray:
 def table(statistics: dict[str, Statistics]) -> str:
     """As text."""
     names = ("mean", "MAE", "RMSE", "largest")
-    lines = [f"{'errors':<10} {'number':>6} " + " ".join(f"{n:>11}" for n in names) + "  unit"]
+    lines = [f"{'errors':<16} {'number':>6} " + " ".join(f"{n:>11}" for n in names) + "  unit"]
     for s in statistics.values():
         lines.append(
-            f"{s.kind:<10} {s.count:6d} {s.mean:11.4g} {s.mae:11.4g} {s.rmse:11.4g} "
+            f"{s.kind:<16} {s.count:6d} {s.mean:11.4g} {s.mae:11.4g} {s.rmse:11.4g} "
             f"{s.largest:11.4g}  {s.unit}  (largest: {s.worst})"
         )
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from dqc_lite.errors import InputError
 from dqc_lite.fit.dataset import Row
 from dqc_lite.fit.fixed import FixedRow, Prepared
 from dqc_lite.fit.losses import Moving, local_targets
-from dqc_lite.fit.padding import Sizes, pad, stacked
+from dqc_lite.fit.padding import Sizes, pad, stacked, unstacked
 from dqc_lite.fit.programs import Programs
 from dqc_lite.fit.self_consistent import State
 
@@ -66,7 +66,8 @@ class Bucket:
             _check_weights(row, made, programs)
             alone = "forces" in wanted or ("density" in wanted and row.density_values is not None)
             nao = row.mol.nao if alone else sizes.nao
-            targets[row.name] = local_targets(row, programs.loss, counts, nao, not alone)
+            nset = made.row.reference.nset
+            targets[row.name] = local_targets(row, programs.loss, counts, nao, nset, not alone)
             if alone:
                 points = None if row.density_points is None else jnp.asarray(row.density_points)
                 moving = Moving(made, points, "forces" in wanted)
@@ -153,8 +154,7 @@ class Bucket:
             part = names[at : at + chunk]
             filled = [*part, *[part[-1]] * (chunk - len(part))]
             out = program(x, *(stacked([table[n] for n in filled]) for table in tables))
-            for i, name in enumerate(part):
-                results[name] = jax.tree.map(lambda leaf, i=i: leaf[i], out)
+            results |= dict(zip(part, unstacked(out), strict=False))  # without the filling
         return results
 
 

@@ -2,7 +2,8 @@
 
 A file holds the arrays of a `FixedRow`; its name is the SHA-256 of everything they depend on. What
 is saved is mostly the compilation of programs for each molecule, which takes seconds; the integrals
-of small molecules take milliseconds. Range-separated functionals are not cached.
+of small molecules take milliseconds. Those of range-separated functionals and of nonlocal
+correlation are not cached.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def prepare(
     """`fixed.prepare` with a cache; `whole` when derivatives along positions are needed, for which
     integrals are always made.
     """
-    if folder is None or whole or method.xc.long_range_exchange is not None:
+    more = (method.xc.long_range_exchange, method.xc.nonlocal_correlation)
+    if folder is None or whole or any(part is not None for part in more):
         return make(mol, method)
     path = Path(folder)
     try:
@@ -113,5 +115,5 @@ def _row(arrays: dict, mol: Molecule, method: KS) -> FixedRow:
     reference = method.reference(mol)
     return FixedRow(
         **{name: arrays[name] for name in _PLAIN}, repulsion=(builder, None), grid=grid,
-        kind=reference.kind, nocc=reference.nocc,
+        nonlocal_grid=None, kind=reference.kind, nocc=reference.nocc,
     )  # fmt: skip

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from dqc_lite.errors import CheckpointError
+from dqc_lite.fit.dataset import ARRAYS, Row
 
 FORMAT = "dqc_lite.training/1"
 
@@ -45,6 +46,14 @@ class Progressed:
 def fingerprint(*parts: Any) -> str:
     """Of what must not change between two runs."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def digest(row: Row) -> str:
+    """Of the targets of a row and the positions."""
+    found = hashlib.sha256(repr((row.energy, row.weight)).encode())
+    for value in (row.mol.positions, *(getattr(row, name) for name in ARRAYS)):
+        found.update(b"none" if value is None else np.ascontiguousarray(value).tobytes())
+    return found.hexdigest()
 
 
 def save(path: str | os.PathLike, at: Progressed, identity: str) -> None:

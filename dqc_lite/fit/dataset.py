@@ -11,6 +11,12 @@ import numpy as np
 from dqc_lite.errors import DqcLiteError, InputError
 from dqc_lite.molecule import Molecule
 
+ARRAYS = (
+    "forces", "dipole", "density", "density_points", "density_weights", "density_values",
+    "orbital_energies",
+)  # fmt: skip
+"""Targets of a row that are arrays."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -25,6 +31,9 @@ class Row:
         density: (ao, ao) matrix of the total density over the basis of `mol`, or None.
         density_values: (point,) total density on `density_points` (point, 3), bohr, with the
             positive quadrature weights `density_weights` (point,), bohr^3; or None.
+        orbital_energies: (set, level) hartree, the occupied ones from below and then the empty
+            ones, NaN for levels that are not known; one set for closed shells, where (level,) will
+            do, and restricted open shells, else alpha and beta. Or None.
         weight: factor of this row's squared errors.
         source: where the targets come from.
     """
@@ -38,6 +47,7 @@ class Row:
     density_points: np.ndarray | None = None
     density_weights: np.ndarray | None = None
     density_values: np.ndarray | None = None
+    orbital_energies: np.ndarray | None = None
     weight: float = 1.0
     source: str = ""
 
@@ -69,17 +79,33 @@ class Row:
             if not np.isfinite(array).all():
                 raise InputError(f"row {self.name!r}: {name} holds numbers that are not finite.")
             object.__setattr__(self, name, float(array) if shape == () else array)
+        if self.orbital_energies is not None:
+            object.__setattr__(self, "orbital_energies", self._levels())
         if self.density_weights is not None and (self.density_weights < 0).any():
             raise InputError(f"row {self.name!r}: density_weights must not be negative.")
         if not (np.isfinite(self.weight) and self.weight >= 0):
             raise InputError(f"row {self.name!r}: weight = {self.weight} must be 0 or above.")
 
+    def _levels(self) -> np.ndarray:
+        levels = np.atleast_2d(np.asarray(self.orbital_energies, float))
+        if levels.ndim != 2 or len(levels) > 2 or levels.shape[1] > self.mol.nao:
+            raise InputError(
+                f"row {self.name!r}: orbital_energies has shape {levels.shape} and needs (set, "
+                f"level), 1 or 2 sets of {self.mol.nao} levels at most."
+            )
+        if np.isinf(levels).any() or not np.isfinite(levels).any():
+            raise InputError(
+                f"row {self.name!r}: orbital_energies holds no finite number or infinite ones; "
+                "NaN stands for levels that are not known."
+            )
+        return levels
+
     @property
     def targets(self) -> tuple[str, ...]:
         """Names of the losses that this row has data for."""
-        names = ("energy", "forces", "dipole", "density")
+        names = ("energy", "forces", "dipole", "density", "orbital_energies")
         present = [getattr(self, name) is not None for name in names]
-        present[-1] |= self.density_values is not None
+        present[3] |= self.density_values is not None
         return tuple(name for name, there in zip(names, present, strict=True) if there)
 
 

@@ -21,7 +21,12 @@ from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess
 from dqc_lite.scf.orthogonalization import canonical
 from dqc_lite.scf.reference import Kind
-from dqc_lite.terms import ElectronRepulsion, ExchangeCorrelation, Hamiltonian
+from dqc_lite.terms import (
+    ElectronRepulsion,
+    ExchangeCorrelation,
+    Hamiltonian,
+    NonlocalCorrelation,
+)
 from dqc_lite.xc.functional import Functional
 
 Builder = Exact | DensityFitted
@@ -47,6 +52,7 @@ class FixedRow:
         core: (ao, ao) one-electron Hamiltonian, hartree.
         repulsion: builders of the whole repulsion and of its long range.
         grid: quadrature with the orbitals on it, or None.
+        nonlocal_grid: that of nonlocal correlation, or None.
         overlap: (ao, ao).
         x: (ao, mo) orthonormal combinations of which `kept` count.
         guess: (ao, any) factor of the total density to start from.
@@ -59,6 +65,7 @@ class FixedRow:
     core: Float[Array, "ao ao"]
     repulsion: tuple[Any, Any]
     grid: Any
+    nonlocal_grid: Any
     overlap: Float[Array, "ao ao"]
     x: Float[Array, "ao mo"]
     kept: Bool[Array, " mo"]
@@ -77,8 +84,8 @@ class FixedRow:
     @property
     def held(self) -> tuple:
         """Integrals of the terms of `hamiltonian`."""
-        first = ((self.constant, self.core), self.repulsion)
-        return first if self.grid is None else (*first, self.grid)
+        grids = (g for g in (self.grid, self.nonlocal_grid) if g is not None)
+        return ((self.constant, self.core), self.repulsion, *grids)
 
 
 def hamiltonian(method: KS, xc: Functional) -> Hamiltonian:
@@ -86,9 +93,13 @@ def hamiltonian(method: KS, xc: Functional) -> Hamiltonian:
     repulsion = ElectronRepulsion(
         xc.exact_exchange, method.density_fit, xc.long_range_exchange, xc.omega
     )
-    if xc.level is None:
-        return Hamiltonian((Core(), repulsion))
-    return Hamiltonian((Core(), repulsion, ExchangeCorrelation(xc, method.grid_level)))
+    terms = (Core(), repulsion)
+    if xc.level is not None:
+        terms += (ExchangeCorrelation(xc, method.grid_level),)
+    if xc.nonlocal_correlation is not None:
+        parameters, weight = xc.nonlocal_correlation, xc.nonlocal_weight
+        terms += (NonlocalCorrelation(parameters, weight, method.nonlocal_grid_level),)
+    return Hamiltonian(terms)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +121,10 @@ def check_method(method: KS) -> None:
         raise MethodError(f"method {method!r} has no functional to fit; use dqc_lite.KS.")
     for name in ("smearing", "occupations"):
         if getattr(method, name) is not None:
-            raise MethodError(f"fitting does not go with {name}; leave it out.")
-    if method.xc.nonlocal_correlation is not None:
-        raise MethodError(
-            "fitting does not go with nonlocal correlation (VV10); leave that part out of xc."
-        )
+            raise MethodError(
+                f"fitting does not go with {name}: rows are determinants. Leave it out, or "
+                "differentiate dqc_lite.energy, which has it, along method.xc."
+            )
 
 
 def prepare(mol: Molecule, method: KS, repulsion: tuple | None = None) -> Prepared:
@@ -129,18 +139,19 @@ def prepare(mol: Molecule, method: KS, repulsion: tuple | None = None) -> Prepar
     )  # fmt: skip
     reference = method.reference(mol)
     overlap = operators.overlap(orbitals)
-    builders, grid, constant, core = (None, None), None, 0.0, jnp.zeros_like(overlap)
+    builders, grids, constant, core = (None, None), {}, 0.0, jnp.zeros_like(overlap)
     for term, held in zip(whole.terms, integrals, strict=True):
         if isinstance(term, ElectronRepulsion):
             builders = held
-        elif isinstance(term, ExchangeCorrelation):
-            grid = held
+        elif isinstance(term, ExchangeCorrelation | NonlocalCorrelation):
+            grids[type(term)] = held
         else:
             energy, matrix = _fixed_parts(term, held, overlap)
             constant, core = constant + energy, core + matrix
     x, kept = _canonical(overlap)
     row = FixedRow(
-        constant=jnp.asarray(constant), core=core, repulsion=builders, grid=grid,
+        constant=jnp.asarray(constant), core=core, repulsion=builders,
+        grid=grids.get(ExchangeCorrelation), nonlocal_grid=grids.get(NonlocalCorrelation),
         overlap=overlap, x=x, kept=kept, guess=_projected(x, guess.minao(mol, orbitals)),
         dipole=operators.dipole(orbitals), nuclear_dipole=mol.charges @ mol.positions,
         electrons=jnp.asarray(mol.nelec, float), kind=reference.kind, nocc=reference.nocc,
@@ -166,10 +177,12 @@ def _fixed_parts(term: Any, held: Any, overlap: Array) -> tuple[Array, Array]:
     return sum(energies.values()), jnp.broadcast_to(matrix[0], (nao, nao))
 
 
-def require_values(grid: Quadrature | None) -> None:
-    """Raise `MethodError` unless the orbitals on the grid are held."""
-    if grid is not None and grid.values is None:
-        raise MethodError(
-            "the orbitals on the grid do not fit the memory set aside for them; take a lower "
-            "grid_level or raise DQC_LITE_MEMORY_GB."
-        )
+def require_values(row: FixedRow) -> None:
+    """Raise `MethodError` unless the orbitals on the grids are held."""
+    for name in ("grid", "nonlocal_grid"):
+        grid: Quadrature | None = getattr(row, name)
+        if grid is not None and grid.values is None:
+            raise MethodError(
+                f"the orbitals on the {name.replace('_', ' ')} do not fit the memory set aside "
+                f"for them; take a lower {name}_level or raise DQC_LITE_MEMORY_GB."
+            )

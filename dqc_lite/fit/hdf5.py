@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 
 from dqc_lite.errors import InputError
-from dqc_lite.fit.dataset import Dataset, Reaction, Row, collect, molecule
+from dqc_lite.fit.dataset import ARRAYS, Dataset, Reaction, Row, collect, molecule
 
 FORMAT = "dqc_lite.dataset/1"
-_ARRAYS = (
-    "energy", "forces", "dipole", "density", "density_points", "density_weights", "density_values",
-)  # fmt: skip
+_TARGETS = ("energy", *ARRAYS)
 
 
 def to_hdf5(dataset: Dataset, path: str | os.PathLike) -> None:
@@ -37,7 +35,7 @@ def to_hdf5(dataset: Dataset, path: str | os.PathLike) -> None:
                 charge=row.mol.charge, spin=row.mol.spin, basis=row.mol.layout.name,
                 cartesian=row.mol.layout.cartesian, weight=row.weight, source=row.source,
             )  # fmt: skip
-            for name in _ARRAYS:
+            for name in _TARGETS:
                 if getattr(row, name) is not None:
                     group[name] = getattr(row, name)
         for reaction in dataset.reactions:
@@ -81,7 +79,7 @@ def _row(name: str, group: Any, basis: Any) -> Row:
         charge=int(attributes.get("charge", 0)), spin=int(attributes.get("spin", 0)),
         cart=bool(attributes.get("cartesian", False)),
     )  # fmt: skip
-    targets = {key: group[key][()] for key in _ARRAYS if key in group}
+    targets = {key: group[key][()] for key in _TARGETS if key in group}
     return Row(
         name, mol, **targets, weight=float(attributes.get("weight", 1.0)),
         source=str(attributes.get("source", "")),

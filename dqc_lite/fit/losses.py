@@ -21,7 +21,7 @@ from dqc_lite.integrals.ao_values import ao_values
 from dqc_lite.method import KS
 from dqc_lite.xc.functional import Functional
 
-KINDS = ("energy", "reaction", "forces", "dipole", "density")
+KINDS = ("energy", "reaction", "forces", "dipole", "density", "orbital_energies")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +30,12 @@ class Loss:
 
     Errors: of total and reaction energies in hartree; of forces, the mean over components, in
     hartree/bohr; of dipoles, the squared length of the difference in e bohr; of densities the
-    integral of the squared difference. There is no loss of orbital energies: this engine does not
-    differentiate them.
+    integral of the squared difference; of orbital energies the mean over the levels given, in
+    hartree.
 
     Attributes:
-        energy, reaction, forces, dipole, density: the factors w; 0 leaves the kind out.
+        energy, reaction, forces, dipole, density, orbital_energies: the factors w; 0 leaves the
+            kind out.
         density_metric: "overlap": tr(dP S dP S), the squared norm of the difference of density
             operators; "grid": the integral of (d rho)^2 on the grid of the method. Densities given
             on points are compared there.
@@ -49,6 +50,7 @@ class Loss:
     forces: float = 1.0
     dipole: float = 1.0
     density: float = 1.0
+    orbital_energies: float = 1.0
     density_metric: Literal["overlap", "grid"] = "overlap"
     self_consistent: bool = True
     ridge: float = 0.0
@@ -81,18 +83,18 @@ class Moving:
 
 
 def local_targets(
-    row: Row, loss: Loss, counts: dict[str, int], nao: int, alike: bool
+    row: Row, loss: Loss, counts: dict[str, int], nao: int, nset: int, alike: bool
 ) -> dict[str, Float[Array, "..."]]:
     """Targets and the factors of their errors as arrays, matrices padded to `nao`.
 
-    `alike`: with zeros for the dipole or density that this row lacks and others have, so that one
-    program serves all.
+    `nset`: of sets of orbitals. `alike`: with zeros for the dipole, density or orbital energies
+    that this row lacks and others have, so that one program serves all.
     """
     wanted = loss.local(row)
     targets: dict[str, Any] = {}
-    for kind in ("forces", "dipole", "density"):
-        number = counts[kind] * (3 * row.mol.natm if kind == "forces" else 1)
+    for kind in ("forces", "dipole", "density", "orbital_energies"):
         there = kind in wanted
+        number = counts[kind] * (_components(row, kind) if there else 1)
         if there or (alike and counts[kind] and kind != "forces"):
             weight = getattr(loss, kind) * row.weight / number if there else 0.0
             targets[f"{kind}_scale"] = np.sqrt(weight)
@@ -107,7 +109,20 @@ def local_targets(
         more = nao - row.mol.nao
         matrix = np.zeros((row.mol.nao,) * 2) if row.density is None else row.density
         targets["density"] = np.pad(matrix, ((0, more), (0, more)))
+    if "orbital_energies_scale" in targets:
+        levels = np.full((nset, nao), np.nan)
+        if "orbital_energies" in wanted:
+            levels[:, : row.orbital_energies.shape[1]] = row.orbital_energies
+        targets["orbital_energies_mask"] = np.isfinite(levels).astype(float)
+        targets["orbital_energies"] = np.nan_to_num(levels)
     return jax.tree.map(jnp.asarray, targets)
+
+
+def _components(row: Row, kind: str) -> int:
+    """Numbers that the error of a target is the mean over."""
+    if kind == "orbital_energies":
+        return int(np.isfinite(row.orbital_energies).sum())
+    return 3 * row.mol.natm if kind == "forces" else 1
 
 
 def local_errors(
@@ -119,7 +134,7 @@ def local_errors(
     targets: dict[str, Array],
     moving: Moving | None = None,
 ) -> dict[str, Float[Array, " error"]]:
-    """Scaled errors of forces, dipole and density: their squares add up to the row's loss."""
+    """Scaled errors of the row's own targets: their squares add up to its loss."""
     density = response.relaxed_density(method, xc, row, state)
     total, found = density.total, {}
     if "dipole" in targets:
@@ -137,6 +152,10 @@ def local_errors(
     if moving is not None and "forces" in targets:
         errors = forces(method, xc, row, moving.prepared, density) - targets["forces"]
         found["forces"] = targets["forces_scale"] * errors.ravel()
+    if "orbital_energies" in targets:
+        levels = response.orbital_energies(method, xc, row, state, density)
+        errors = targets["orbital_energies_mask"] * (levels - targets["orbital_energies"])
+        found["orbital_energies"] = targets["orbital_energies_scale"] * errors.ravel()
     return found
 
 

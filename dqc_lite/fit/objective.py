@@ -30,8 +30,9 @@ Order = Literal["value", "gradient", "jacobian"]
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Errors of one target: energies in hartree, forces in hartree/bohr, dipoles in e bohr; of
-    densities, numbers whose squares add up to the integral of the squared difference.
+    """Errors of one target: energies, orbital energies too, in hartree, forces in hartree/bohr,
+    dipoles in e bohr; of densities, numbers whose squares add up to the integral of the squared
+    difference.
     """
 
     kind: str
@@ -96,14 +97,15 @@ class _Sum:
     def add_local(self, name: str, targets: dict, errors: dict, derivative: Any) -> None:
         """Errors, scaled already, of a row's own targets and their derivative."""
         for key, scaled in errors.items():
-            kind = key.split("_")[0]
+            kind = key.removesuffix("_on_points")
             scaled = np.ravel(scaled)
             scale = float(targets[f"{kind}_scale"])
             if scale == 0.0:
                 continue
-            self._add(Part(kind, name, scaled / scale), scaled)
+            given = np.ravel(targets.get(f"{kind}_mask", np.ones(scaled.shape))) > 0
+            self._add(Part(kind, name, scaled[given] / scale), scaled[given])
             if self.order == "jacobian":
-                self.rows.append(np.asarray(derivative[key]))
+                self.rows.append(np.asarray(derivative[key])[given])
         if self.order == "gradient":
             self.gradient += np.asarray(derivative)
         elif self.order == "jacobian":
@@ -193,7 +195,8 @@ class Objective:
             for row in dataset:
                 try:
                     found = cache.prepare(row.mol, self.method, folder, "forces" in row.targets)
-                    fixed.require_values(found.row.grid)
+                    fixed.require_values(found.row)
+                    _check_sets(row, found.row.reference.nset)
                 except DqcLiteError as error:
                     self.problems.append(Problem(row.name, str(error)))
                 else:
@@ -428,6 +431,16 @@ def _present(rows: list[Row], skipped: dict[str, str]) -> list[Row]:
             f"{next(iter(skipped.values()), '')} Take smaller steps or bounds."
         )
     return present
+
+
+def _check_sets(row: Row, nset: int) -> None:
+    """Orbital energies belong to the kind of determinant."""
+    levels = row.orbital_energies
+    if levels is not None and len(levels) != nset:
+        raise InputError(
+            f"row {row.name!r}: orbital_energies has {len(levels)} sets of levels and this "
+            f"determinant {nset}; give alpha and beta for unrestricted ones only."
+        )
 
 
 def _check_omega(parameters: Parameters, method: KS) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class Sizes:
         nao, nocc: basis functions, columns of the occupied factor.
         naux: auxiliary functions, 0 with exact integrals.
         blocks: of grid points, 0 without grid.
+        nonlocal_blocks: those of nonlocal correlation, 0 without.
         guess: columns of the guess.
     """
 
@@ -40,14 +42,15 @@ class Sizes:
     nocc: int
     naux: int
     blocks: int
+    nonlocal_blocks: int
     guess: int
 
     @classmethod
     def of(cls, row: FixedRow) -> Sizes:
         whole = row.repulsion[0]
         naux = len(whole.factor) if isinstance(whole, DensityFitted) else 0
-        blocks = 0 if row.grid is None else len(row.grid.weights)
-        return cls(row.kind, len(row.core), row.nocc, naux, blocks, row.guess.shape[-1])
+        blocks = (0 if g is None else len(g.weights) for g in (row.grid, row.nonlocal_grid))
+        return cls(row.kind, len(row.core), row.nocc, naux, *blocks, row.guess.shape[-1])
 
     def union(self, other: Sizes) -> Sizes:
         """The smallest shapes that hold both."""
@@ -58,9 +61,11 @@ class Sizes:
     def cost(self) -> float:
         """Floating-point operations of a Fock build, about."""
         repulsion = self.naux * self.nao**2 * (1 + self.nocc) if self.naux else self.nao**4
-        grid = self.blocks * 128 * 4 * self.nao * (self.nao + 2 * self.nocc)
+        points = 128 * (self.blocks + self.nonlocal_blocks)
+        grid = points * 4 * self.nao * (self.nao + 2 * self.nocc)
+        pairs = 20 * (128 * self.nonlocal_blocks) ** 2
         spins = 1 if self.kind == "restricted" else 2
-        return spins * (repulsion + grid + 20 * self.nao**3)
+        return spins * (repulsion + grid + 20 * self.nao**3) + pairs
 
 
 def grouped(
@@ -135,6 +140,7 @@ def _cuts(ordered: list[Sizes], count: int) -> list[tuple[float, list[int]]]:
 
 def pad(row: FixedRow, sizes: Sizes) -> FixedRow:
     """The row in shapes of `sizes`."""
+    require_values(row)
     n, more = sizes.nao, sizes.nao - len(row.core)
     whole, long_range = row.repulsion
     return dataclasses.replace(
@@ -142,7 +148,8 @@ def pad(row: FixedRow, sizes: Sizes) -> FixedRow:
         core=_to(row.core, n, n),
         repulsion=(_builder(whole, sizes), None if long_range is None else
                    _builder(long_range, sizes)),
-        grid=None if row.grid is None else _grid(row.grid, sizes),
+        grid=_grid(row.grid, sizes.blocks, n),
+        nonlocal_grid=_grid(row.nonlocal_grid, sizes.nonlocal_blocks, n),
         overlap=_to(row.overlap, n, n) + np.diag(np.arange(n) >= n - more).astype(float),
         x=_to(row.x, n, n),
         kept=_to(row.kept, n),
@@ -178,17 +185,24 @@ def _builder(builder: Exact | DensityFitted, sizes: Sizes) -> Exact | DensityFit
     return Exact(_to(builder.eri, npair(n), *last), builder.omega, n)
 
 
-def _grid(grid: Quadrature, sizes: Sizes) -> Quadrature:
-    require_values(grid)
-    blocks, component, _, point = grid.values.shape
-    del blocks
+def _grid(grid: Quadrature | None, blocks: int, nao: int) -> Quadrature | None:
+    if grid is None:
+        return None
+    _, component, _, point = grid.values.shape
     return Quadrature(
-        points=_to(grid.points, sizes.blocks, point, 3),
-        weights=_to(grid.weights, sizes.blocks, point), orbitals=None,
-        values=_to(grid.values, sizes.blocks, component, sizes.nao, point), order=grid.order,
+        points=_to(grid.points, blocks, point, 3), weights=_to(grid.weights, blocks, point),
+        orbitals=None, values=_to(grid.values, blocks, component, nao, point), order=grid.order,
     )  # fmt: skip
 
 
+@jax.jit
 def stacked(trees: Sequence[Any]) -> Any:
     """Pytrees of equal shapes as one with a leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *trees)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@jax.jit
+def unstacked(tree: Any) -> list[Any]:
+    """The entries along the leading axis."""
+    count = len(jax.tree.leaves(tree)[0])
+    return [jax.tree.map(operator.itemgetter(i), tree) for i in range(count)]

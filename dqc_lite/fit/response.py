@@ -24,6 +24,7 @@ from dqc_lite.fit.self_consistent import State
 from dqc_lite.implicit import rotations
 from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.method import KS
+from dqc_lite.scf.state import Problem
 from dqc_lite.xc.functional import Functional
 
 
@@ -78,6 +79,22 @@ def energy_weighted(
     return density.exchange_weight * (p @ fock @ p).sum(0)
 
 
+def orbital_energies(
+    method: KS, xc: Functional, row: FixedRow, state: State, density: Density
+) -> Float[Array, "set mo"]:
+    """Levels in hartree, occupied ones first, with derivatives of first order along the functional.
+
+    Canonical orbitals C of the converged state need not be followed: levels are stationary along
+    rotations within the occupied and within the empty space, and F has no elements between the
+    two. So ``d e_i = C_i^T dF C_i`` with the response of the density in dF.
+    """
+    c = jax.lax.stop_gradient(state.mo_coeff)
+    problem = Problem(
+        hamiltonian_of(method, xc), row.held, row.overlap, row.x, row.kept, row.reference
+    )
+    return jnp.einsum("smi,smn,sni->si", c, problem.evaluate(density).effective, c)
+
+
 def _rotation(method: KS) -> Callable[[Functional, FixedRow, State], Array]:
     """X(theta), 0 at the converged orbitals."""
 
@@ -95,6 +112,7 @@ def _rotation(method: KS) -> Callable[[Functional, FixedRow, State], Array]:
             return slope_of_energy(density_at, hamiltonian_of(method, xc), row.held)(x)
 
         explicit = jax.jvp(lambda xc: slope(xc, x), (xc,), (tangents[0],))[1]
-        return x, rotations.solve(near, functools.partial(slope, xc), x, -explicit)
+        _, kernel = jax.linearize(functools.partial(slope, xc), x)
+        return x, rotations.solve(near, kernel, x, -explicit)
 
     return rotation

@@ -79,7 +79,7 @@ def train(
         checkpoint: a file; when it exists training goes on where it stood, with the same numbers
             as if it had never stopped.
         checkpoint_every: steps between checkpoints.
-        log: a file of JSON lines, one for each step.
+        log: a file of JSON lines, one for each step; after a resume those of the checkpoint first.
         progress: show a bar on a terminal.
 
     Raises:
@@ -93,6 +93,8 @@ def train(
     optimizer = optimizer or LevenbergMarquardt()
     run = _Run(objective, validation, optimizer, batch_size, seed)
     at = run.begin(checkpoint)
+    if at.step:
+        _log(log, *at.history, mode="w")  # steps after the checkpoint are done again
     stopped = "steps"
     with Progress(progress, "training", steps, at.step) as bar:
         while at.step < steps:
@@ -131,7 +133,7 @@ class _Run:
 
     def _identity(self) -> str:
         o = self.objective
-        data = [(r.name, r.energy, r.mol.layout.name) for r in o.rows]
+        data = [(r.name, r.mol.layout.name, checkpoints.digest(r)) for r in o.rows]
         reactions = [(r.name, sorted(r.stoichiometry.items()), r.energy) for r in o.reactions]
         optimizer = type(self.optimizer).__name__
         loss = dataclasses.replace(o.loss, penalty=None)
@@ -218,7 +220,7 @@ def _value(objective: Objective, x: np.ndarray) -> float:
     return objective.evaluate(x, "value").loss
 
 
-def _log(path: str | os.PathLike | None, record: dict) -> None:
+def _log(path: str | os.PathLike | None, *records: dict, mode: Literal["a", "w"] = "a") -> None:
     if path is not None:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with open(path, mode, encoding="utf-8") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)

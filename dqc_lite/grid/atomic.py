@@ -8,6 +8,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._types import Array, Float, Int
 from dqc_lite.basis import Layout
 from dqc_lite.errors import InputError
@@ -46,6 +47,7 @@ ANGULAR_DEGREE = (
 """Degree of the largest angular grid for each level and period."""
 
 
+@named_arguments
 @dataclasses.dataclass(frozen=True)
 class Grid:
     """How the grid of each atom is made; hashable, a jit key.

@@ -64,6 +64,42 @@ def variables(
     return Variables(rho, gradient, tau)
 
 
+def orbitals_on(
+    factor: Float[Array, "spin ao occ"], values: Float[Array, "component ao point"]
+) -> Float[Array, "component spin occ point"]:
+    """Orbitals (and gradients) on the points."""
+    return jnp.stack(_on_points(factor, values))
+
+
+def changes(
+    values: Float[Array, "component ao point"],
+    psi: Float[Array, "component spin occ point"],
+    change: Float[Array, "spin ao occ"],
+    level: str,
+) -> Variables:
+    """Derivative of the variables of occupied orbitals psi along a `change` dC of their factor.
+
+    A GGA needs no gradients of the changed orbitals: sum_i psi_i grad dpsi_i is made of the
+    gradients of the functions and of sum_i dC_i psi_i.
+    """
+    share = 0.5 if len(change) == 1 else 1.0
+    dpsi = _on_points(change, values[:1] if level == "gga" else values)
+    rho = 2.0 * share * (psi[0] * dpsi[0]).sum(1)
+    if level == "lda":
+        return Variables(rho, None, None)
+    first = [(d * dpsi[0]).sum(1) for d in psi[1:]]
+    if level == "gga":
+        mixed = change @ psi[0]
+        second = [(d * mixed).sum(1) for d in values[1:]]
+    else:
+        second = [(psi[0] * d).sum(1) for d in dpsi[1:]]
+    gradient = 2.0 * share * (jnp.stack(first) + jnp.stack(second))
+    if level == "gga":
+        return Variables(rho, gradient, None)
+    tau = share * sum((d * e).sum(1) for d, e in zip(psi[1:], dpsi[1:], strict=True))
+    return Variables(rho, gradient, tau)
+
+
 def _on_points(factor: Float[Array, "spin ao occ"], values: Float[Array, "component ao point"]):
     rows = factor.swapaxes(-1, -2)
     return [rows @ component for component in values]

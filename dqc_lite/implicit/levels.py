@@ -9,6 +9,7 @@ need care: M follows Y by divided differences (`dqc_lite.linalg.fermi_density_ma
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -29,6 +30,11 @@ def check(converged: Converged) -> None:
 def unmoved(converged: Converged) -> Float[Array, "set mo mo"]:
     """Y of the converged state."""
     return jax.vmap(jnp.diag)(converged.mo_energy)
+
+
+def density(converged: Converged) -> Density:
+    """P of the converged Y, with the factors whose derivatives are followed."""
+    return Density.within(converged.mo_coeff, variable(converged, unmoved(converged)))
 
 
 def variable(converged: Converged, y: Float[Array, "set mo mo"]) -> Float[Array, "set mo mo"]:
@@ -53,34 +59,64 @@ def residual(
 
 def solve(
     converged: Converged,
-    slope: Callable[[Array], Array],
+    kernel: Callable[[Array], Array],
     y: Float[Array, "set mo mo"],
     b: Float[Array, "set mo mo"],
 ) -> Float[Array, "set mo mo"]:
     """dY of ``(K L - 1) dY = b``, K = d slope/dM, L = dM/dY; NaN where that does not exist.
 
-    -L = B B^T is known from the orbital energies. With the symmetric ``A = 1 + B^T K B``, whose
-    unknowns are the electrons that move, ``dY = -b + K B A^-1 B^T b``, and the solution of the
-    transposed equations is ``-b + B A^-1 B^T K b``.
+    `kernel` is the slope linearized at M. -L = B B^T is known from the orbital energies. With the
+    symmetric ``A = 1 + B^T K B``, whose unknowns are the electrons that move,
+    ``dY = -b + K B A^-1 B^T b``, and the solution of the transposed equations is
+    ``-b + B A^-1 B^T K b``.
     """
-    _, along = jax.linearize(lambda y: residual(converged, y, slope(variable(converged, y))), y)
-    at = jax.lax.stop_gradient(variable(converged, y))
-    _, kernel = jax.linearize(lambda m: residual(converged, jnp.zeros_like(m), slope(m)), at)
+    _, turned = jax.linearize(functools.partial(variable, converged), y)
     root = _Root.of(converged)
     absent = 1.0 - _pairs(converged)
 
+    def along(v: Array) -> Array:
+        return residual(converged, v, kernel(turned(v)))
+
+    response = _interaction(converged, kernel)
+
     def electrons(b: Array) -> Array:
-        found = minres.solve(lambda z: z + root.transposed(kernel(root(z))), b, jnp.ones_like(b))
-        return nan_if_singular(found)
+        return nan_if_singular(_electrons(converged, kernel, b))
 
     def forward(_: Callable, b: Array) -> Array:
-        return -b + kernel(root(electrons(root.transposed(b))))
+        return -b + response(root(electrons(root.transposed(b))))
 
     def backward(_: Callable, b: Array) -> Array:
-        return -b + root(electrons(root.transposed(kernel(b))))
+        return -b + root(electrons(root.transposed(response(b))))
 
     return jax.lax.custom_linear_solve(
         lambda v: along(v) - absent * v, _pairs(converged) * b, forward, backward
+    )
+
+
+def reverse(
+    converged: Converged,
+    kernel: Callable[[Array], Array],
+    y: Float[Array, "set mo mo"],
+    b: Float[Array, "set mo mo"],
+) -> minres.Response:
+    """What the solver found in reverse mode, b the cotangent of dY."""
+    interaction = _interaction(converged, kernel)
+    at = _Root.of(converged).transposed(interaction(_pairs(converged) * b))
+    return _electrons(converged, kernel, at)
+
+
+def _interaction(converged: Converged, kernel: Callable[[Array], Array]) -> Callable:
+    """K between the orbitals."""
+    return lambda m: residual(converged, jnp.zeros_like(m), kernel(m))
+
+
+def _electrons(
+    converged: Converged, kernel: Callable[[Array], Array], b: Float[Array, "set mo mo"]
+) -> minres.Response:
+    """The electrons that move: A^-1 b."""
+    root, interaction = _Root.of(converged), _interaction(converged, kernel)
+    return minres.solve(
+        lambda z: z + root.transposed(interaction(root(z))), b, jnp.ones_like(b)
     )
 
 

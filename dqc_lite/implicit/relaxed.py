@@ -7,6 +7,7 @@ All rules are evaluated only when a derivative is asked for.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -89,19 +90,19 @@ def coordinates(converged: Converged) -> Any:
 def _state_tangent(problem: Problem, converged: Converged, along: Any) -> Array:
     coordinates(converged).check(converged)
     z = state(problem, converged)
-    return _respond(problem, converged, z, -_explicit(problem, converged, z, along))
+    held, s = integrals(problem, converged)
+    explicit = _along_integrals(*moving(along), problem, converged, held, s, z)
+    ds = tangent_along(lambda p: operators.overlap(p.mol.orbitals()), problem, along)
+
+    def check(x: Array) -> Array:
+        return verified(x, converged.poison) if converged.throw else x
+
+    # in reverse mode it is the cotangent of the explicit part that the solver makes
+    return check(_solve(converged, problem.hamiltonian(), held, s, z, check(explicit), ds))
 
 
 state = _with_rule(lambda c: coordinates(c).unmoved(c), _state_tangent)
 """The coordinates of the state."""
-
-
-def _explicit(problem: Problem, converged: Converged, z: Array, along: Any) -> Array:
-    """Derivative of the residual along the inputs at fixed coordinates."""
-    held, s = integrals(problem, converged)
-    by_integrals = _along_integrals(*moving(along), problem, converged, held, s, z)
-    ds = tangent_along(lambda p: operators.overlap(p.mol.orbitals()), problem, along)
-    return by_integrals + _along_overlap(converged, problem.hamiltonian(), held, s, z, ds)
 
 
 @partial(adaptive_jit, static_argnums=(0,))
@@ -114,7 +115,7 @@ def _along_integrals(
     s: Array,
     z: Array,
 ) -> Array:
-    """At fixed overlap: the derivative of the slope of the energy.
+    """The derivative of the residual along the inputs, at fixed coordinates and overlap.
 
     The derivative of the energy the terms make from contracted integrals (`differential`); its
     value is not needed, and compiled code leaves it out.
@@ -134,36 +135,29 @@ def _along_integrals(
 
 
 @adaptive_jit
-def _along_overlap(
-    converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, ds: Array
-) -> Array:
-    at = coordinates(converged)
-
-    def residual(s: Array) -> Array:
-        slope = slope_of_energy(partial(at.density_at, converged, s), hamiltonian, held)
-        return at.residual(converged, z, slope(at.variable(converged, z)))
-
-    return jax.jvp(residual, (s,), (ds,))[1]
-
-
-def _respond(problem: Problem, converged: Converged, z: Array, b: Array) -> Array:
-    """The change of the coordinates; NaN, or an error, where that does not exist."""
-    held, s = integrals(problem, converged)
-
-    def check(x: Array) -> Array:
-        return verified(x, converged.poison) if converged.throw else x
-
-    # in reverse mode it is the cotangent of b that the solver makes
-    return check(_solve(converged, problem.hamiltonian(), held, s, z, check(b)))
-
-
-@adaptive_jit
 def _solve(
-    converged: Converged, hamiltonian: Hamiltonian, held: Any, s: Array, z: Array, b: Array
+    converged: Converged,
+    hamiltonian: Hamiltonian,
+    held: Any,
+    s: Array,
+    z: Array,
+    explicit: Array,
+    ds: Array,
 ) -> Array:
+    """The change of the coordinates; NaN where that does not exist.
+
+    The slope is linearized once: along the overlap, and for all products of the solver.
+    """
     at = coordinates(converged)
-    slope = slope_of_energy(partial(at.density_at, converged, s), hamiltonian, held)
-    return at.solve(converged, slope, z, b)
+
+    def slope(s: Array, variable: Array) -> Array:
+        return slope_of_energy(partial(at.density_at, converged, s), hamiltonian, held)(variable)
+
+    variable = at.variable(converged, z)
+    _, along = jax.linearize(slope, s, variable)
+    by_overlap = at.residual(converged, jnp.zeros_like(z), along(ds, jnp.zeros_like(variable)))
+    kernel = partial(along, jnp.zeros_like(s))
+    return at.solve(converged, kernel, z, -(explicit + by_overlap))
 
 
 def _density(problem: Problem, converged: Converged) -> Density:
@@ -176,13 +170,15 @@ def _at_state(converged: Converged, s: Array, z: Array) -> Density:
     return at.density_at(converged, s, at.variable(converged, z))
 
 
+@adaptive_jit
 def _aligned(converged: Converged) -> Density:
     """The converged density with the factors whose derivatives are followed.
 
     Factors of one density differ by a rotation of the occupied orbitals, and so do derivatives.
     """
-    moving = _at_state(converged, converged.overlap, coordinates(converged).unmoved(converged))
-    return Density(converged.density.matrix, moving.factor, moving.partner)
+    return dataclasses.replace(
+        coordinates(converged).density(converged), matrix=converged.density.matrix
+    )
 
 
 relaxed_density = _constant(_aligned, _density)
@@ -209,10 +205,15 @@ def _slope(problem: Problem, converged: Converged, along: Any) -> Array:
     def differential(moved: Problem) -> Array:
         orbitals = moved.mol.orbitals()
         explicit = moved.hamiltonian().differential(moved.mol, orbitals, held, density)
-        return explicit - differentials.overlap(orbitals, weighted)
+        return explicit, differentials.overlap(orbitals, weighted)
 
+    return _lagrangian(*tangent_along(differential, problem, along), converged.poison)
+
+
+@adaptive_jit
+def _lagrangian(explicit: Array, constraint: Array, poison: Array) -> Array:
     # a factor poisons value, tangent and cotangent; a `where` would transpose to a silent zero
-    return tangent_along(differential, problem, along) * converged.poison
+    return (explicit - constraint) * poison
 
 
 relaxed_energy = _with_rule(lambda c: c.energy, _slope)

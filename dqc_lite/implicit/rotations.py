@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._tangents import zero
 from dqc_lite._types import Array, Float
 from dqc_lite.density import Density
 from dqc_lite.errors import ResponseError
@@ -30,7 +31,12 @@ def check(converged: Nearby) -> None:
 def unmoved(converged: Nearby) -> Float[Array, "set mo occ"]:
     """X = 0."""
     nset, _, nmo = converged.mo_coeff.shape
-    return jnp.zeros((nset, nmo, min(converged.reference.nocc, nmo)))
+    return zero((nset, nmo, min(converged.reference.nocc, nmo)))
+
+
+def density(converged: Nearby) -> Density:
+    """That of X = 0: its factor is the one whose derivatives are followed."""
+    return converged.reference.density(converged.mo_coeff)
 
 
 def variable(converged: Nearby, x: Float[Array, "set mo occ"]) -> Float[Array, "set mo occ"]:
@@ -67,21 +73,37 @@ def density_at(
 
 def solve(
     converged: Nearby,
-    slope: Callable[[Array], Array],
+    kernel: Callable[[Array], Array],
     x: Float[Array, "set mo occ"],
     b: Float[Array, "set mo occ"],
 ) -> Float[Array, "set mo occ"]:
-    """dX of ``H dX = b``, H = d slope/dX the orbital Hessian; NaN where that does not exist."""
-    _, product = jax.linearize(slope, x)
-    mask = _mask(converged)
+    """dX of ``H dX = b``, H = d slope/dX the orbital Hessian; NaN where that does not exist.
 
-    def hessian(v: Array) -> Array:
-        return mask * product(mask * v) + (1.0 - mask) * v
+    `kernel` is the slope linearized at X, ``jax.linearize(slope, x)[1]``.
+    """
 
     def inverse(hessian: Callable, b: Array) -> Array:
         return nan_if_singular(minres.solve(hessian, b, _preconditioner(converged)))
 
+    hessian, mask = _hessian(converged, kernel), _mask(converged)
     return jax.lax.custom_linear_solve(hessian, mask * b, inverse, symmetric=True)
+
+
+def reverse(
+    converged: Nearby,
+    kernel: Callable[[Array], Array],
+    x: Float[Array, "set mo occ"],
+    b: Float[Array, "set mo occ"],
+) -> minres.Response:
+    """What the solver found in reverse mode, b the cotangent of dX."""
+    hessian, mask = _hessian(converged, kernel), _mask(converged)
+    return minres.solve(hessian, mask * b, _preconditioner(converged))
+
+
+def _hessian(converged: Nearby, kernel: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """H, and 1 where there is nothing to rotate."""
+    mask = _mask(converged)
+    return lambda v: mask * kernel(mask * v) + (1.0 - mask) * v
 
 
 def _occupations(

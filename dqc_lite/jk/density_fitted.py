@@ -77,6 +77,28 @@ class DensityFitted:
 
         return jax.lax.map(one_spin, density.factors)
 
+    def on_orbitals(
+        self, density: Density, coulomb: Scale, exchange: Scale
+    ) -> Float[Array, "spin ao occ"]:
+        """See `dqc_lite.jk`. With X_P = B_P C and Z_P = C^T X_P: J C = sum_P X_P tr Z_P and
+        K C = sum_P X_P Z_P, so that the orbitals meet all of B but once.
+        """
+        if exchange is None:
+            return coulomb * self.coulomb(density) @ density.factor
+        naux, nao, _ = self.factor.shape
+        flat = self.factor.reshape(naux * nao, nao)
+        nocc = density.factor.shape[-1]
+        half = [(c.T @ flat.T).reshape(nocc * naux, nao) for c in density.factor]
+        pairs = [
+            (x @ c).reshape(nocc, naux, nocc) for x, c in zip(half, density.factor, strict=True)
+        ]
+        weights = [-exchange * density.exchange_weight * z for z in pairs]
+        if coulomb is not None:
+            traces = coulomb * sum(jnp.einsum("ipi->p", z) for z in pairs)
+            weights = [w + traces[:, None] * jnp.eye(nocc)[:, None] for w in weights]
+        products = zip(weights, half, strict=True)
+        return jnp.stack([x.T @ w.reshape(nocc * naux, nocc) for w, x in products])
+
     def differential(
         self, orbitals: Orbitals, density: Density, coulomb: Scale, exchange: Scale
     ) -> Float[Array, ""]:

@@ -72,6 +72,17 @@ class Exact:
         pairs = (self.eri, jnp.asarray(rows), jnp.asarray(columns), jnp.asarray(weights))
         return jax.lax.scan(add_pair, jnp.zeros_like(p), pairs)[0]
 
+    def on_orbitals(
+        self, density: Density, coulomb: Scale, exchange: Scale
+    ) -> Float[Array, "spin ao occ"]:
+        """See `dqc_lite.jk`."""
+        fock = jnp.zeros_like(density.matrix)
+        if coulomb is not None:
+            fock += coulomb * self.coulomb(density)
+        if exchange is not None:
+            fock -= exchange * density.exchange_weight * self.exchange(density)
+        return fock @ density.factor
+
     def differential(
         self, orbitals: Orbitals, density: Density, coulomb: Scale, exchange: Scale
     ) -> Float[Array, ""]:

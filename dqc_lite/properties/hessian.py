@@ -9,6 +9,7 @@ import jax
 from jax.flatten_util import ravel_pytree
 
 from dqc_lite import singlepoint
+from dqc_lite._arguments import named_arguments
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Converged, relaxed_energy, tangent_along
@@ -99,6 +100,7 @@ def _of_positions(matrix: Float[Array, "input input"], natm: int) -> Array:
     return matrix[:n, :n].reshape(natm, 3, natm, 3)
 
 
+@named_arguments
 def _problem(
     mol: Molecule,
     method: Method | None = None,

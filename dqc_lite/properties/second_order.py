@@ -192,5 +192,9 @@ def _response(
     _, along = jax.linearize(slope, (s, v))
     by_overlap, by_variable = along((ds, jnp.zeros_like(v)))
     b = -at.residual(converged, jnp.zeros_like(z), explicit + by_variable)
-    dv = variable_along(at.solve(converged, lambda v: slope((s, v))[1], z, b))
+
+    def kernel(dv: Array) -> Array:
+        return along((jnp.zeros_like(ds), dv))[1]
+
+    dv = variable_along(at.solve(converged, kernel, z, b))
     return dv, by_overlap + along((jnp.zeros_like(ds), dv))[0]

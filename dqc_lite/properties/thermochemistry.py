@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite.errors import InputError
 from dqc_lite.properties.rotors import symmetry_number as count_rotations
 from dqc_lite.properties.vibrations import (
@@ -84,6 +85,7 @@ class Thermochemistry:
         return self.enthalpy - self.temperature * self.entropy
 
 
+@named_arguments
 def thermochemistry(
     vibrations: Vibrations,
     temperature: float = 298.15,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float
 from dqc_lite.errors import InputError
@@ -19,12 +20,14 @@ from dqc_lite.scf.diis import DIIS
 from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.second_order import SecondOrder, newton_scf, recorded_newton_scf
 from dqc_lite.scf.settings import require_count, require_flag
+from dqc_lite.scf.starts import shaken
 from dqc_lite.scf.state import SCFState
 from dqc_lite.terms import Hamiltonian
 
 T = TypeVar("T")
 
 
+@named_arguments
 @pytree
 class Auto:
     """DIIS; where that does not converge, a second-order method; then a look at the stability.
@@ -40,6 +43,13 @@ class Auto:
         max_second_order: cycles of the second-order method.
         traced: whether programs under `jax.jit` and `jax.vmap` hold all stages, which takes
             several times longer to compile, or DIIS only.
+        patience: the second-order method takes over earlier when in so many cycles of DIIS the
+            smallest gradient has not halved.
+        starts: number of minima to look for, of which the lowest is taken: the first from the
+            guess, the others from the lowest so far, its soft orbitals turned at random; each
+            costs a solution of second order. `certificate.start_energies` tells where they ended.
+        external: whether to examine a closed shell also against different orbitals for different
+            spins; `certificate.externally_stable` tells, and the solution stays as it is.
     """
 
     max_cycle: int = static(default=40)
@@ -49,16 +59,25 @@ class Auto:
     max_follow: int = static(default=10)
     max_second_order: int = static(default=60)
     traced: bool = static(default=True)
+    patience: int = static(default=20)
+    starts: int = static(default=1)
+    external: bool = static(default=False)
 
     def __post_init__(self) -> None:
         self.first()
         self.second()
         require_count(self, 0, math.inf, "max_follow")
-        require_flag(self, "stability", "traced")
+        require_count(self, 1, math.inf, "starts")
+        require_flag(self, "stability", "traced", "external")
+        if self.starts > 1 and not self.stability:
+            raise InputError(f"starts = {self.starts} compares minima: it needs stability=True.")
+        if self.external and not self.stability:
+            raise InputError("external = True is about a minimum: it needs stability=True.")
 
     def first(self) -> DIIS:
         """The first stage."""
-        return DIIS(self.max_cycle, self.energy_tol, self.gradient_tol)
+        tolerances = self.energy_tol, self.gradient_tol
+        return DIIS(self.max_cycle, *tolerances, patience=self.patience)
 
     def second(self) -> SecondOrder:
         """The second stage."""
@@ -105,49 +124,112 @@ def staged(
 
     Outside of a trace each stage is compiled when it is needed, inside all are one program.
     """
-    newton = solver if isinstance(solver, SecondOrder) else solver.second()
-    last = isinstance(solver, SecondOrder) or not solver.stability
-    if _traced(start):
-        if isinstance(solver, Auto) and not solver.traced:
-            return start
-    elif last and (bool(start.converged) or not bool(_usable(start, reference))):
+    examined = isinstance(solver, Auto) and solver.stability
+    inside = is_traced(start)
+    if not (inside or examined) and (bool(start.converged) or not bool(_usable(start, reference))):
         return start
-
+    newton = solver if isinstance(solver, SecondOrder) else solver.second()
     rows = len(start.history) + newton.max_cycle
-
-    def converge(state: SCFState, mo_coeff: Array) -> SCFState:
-        problem = hamiltonian, integrals, overlap, mo_coeff, newton, reference
-        found = newton_scf(*problem) if recorder is None else recorded_newton_scf(
-            *problem, recorder
-        )  # fmt: skip
-        return _joined(_with_rows(state, rows), found)
-
-    # branches of a traced program must be alike
-    state = _with_rows(start, rows) if _traced(start) else start
-    failed = ~state.converged & _usable(state, reference)
+    stages = _Stages(hamiltonian, integrals, overlap, newton, reference, recorder, rows)
+    # states that are compared, and branches of a traced program, must be alike
+    several = examined and solver.starts > 1
+    state = _with_rows(start, rows) if inside or several else start
     state = _cond(
-        failed, lambda s: converge(s, s.mo_coeff if mo_coeff is None else mo_coeff), state
-    )
-    if last:
+        ~state.converged & _usable(state, reference),
+        lambda s: stages.converge(s, s.mo_coeff if mo_coeff is None else mo_coeff), state,
+    )  # fmt: skip
+    return stages.examined(state, solver) if examined else state
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stages:
+    """What can be done with a state; `rows` of history are kept."""
+
+    hamiltonian: Hamiltonian
+    integrals: Any
+    overlap: Float[Array, "ao ao"]
+    newton: SecondOrder
+    reference: Reference
+    recorder: Recorder | None
+    rows: int
+
+    def converge(self, state: SCFState, mo_coeff: Float[Array, "set ao mo"]) -> SCFState:
+        """By Newton's method from these orbitals, after `state`."""
+        problem = self.hamiltonian, self.integrals, self.overlap, mo_coeff
+        setting = self.newton, self.reference
+        if self.recorder is None:
+            found = newton_scf(*problem, *setting)
+        else:
+            found = recorded_newton_scf(*problem, *setting, self.recorder)
+        return _joined(_with_rows(state, self.rows), found)
+
+    def examined(self, state: SCFState, solver: Auto) -> SCFState:
+        """The minimum below a stationary state, or the lowest of several, and its stability."""
+        state = self.descended(state, solver.max_follow)
+        if solver.starts > 1:
+            state = self.lowest(state, solver)
+        if solver.external:
+            found = stability.external(self.hamiltonian, self.integrals, state, self.reference)
+            state = stability.certified_externally(state, found)
         return state
 
-    def examine(state: SCFState) -> tuple[SCFState, Array]:
-        found = stability.internal(hamiltonian, integrals, state, reference)
+    def descended(self, state: SCFState, max_follow: int) -> SCFState:
+        """Away from saddle points, that many at most."""
+
+        def leave(carry: tuple[SCFState, Array, Array]) -> tuple[SCFState, Array, Array]:
+            state, mode, count = carry
+            mo_coeff = stability.displaced(
+                self.hamiltonian, self.integrals, state, mode, self.reference
+            )
+            state = self.converge(state, mo_coeff)
+            state = dataclasses.replace(state, left=state.left + 1)
+            return *self.examine(state), count + 1
+
+        def unstable(carry: tuple[SCFState, Array, Array]) -> Array:
+            state, _, count = carry
+            return state.converged & ~state.stable & (count < max_follow)
+
+        return _while(unstable, leave, (*self.examine(state), jnp.zeros((), int)))[0]
+
+    def examine(self, state: SCFState) -> tuple[SCFState, Array]:
+        """The state with its stability, and its softest rotation."""
+        found = stability.internal(self.hamiltonian, self.integrals, state, self.reference)
         return stability.certified(state, found), found.mode
 
-    def leave(carry: tuple[SCFState, Array, Array]) -> tuple[SCFState, Array, Array]:
-        state, mode, count = carry
-        mo_coeff = stability.displaced(hamiltonian, integrals, state, mode, reference)
-        state = converge(state, mo_coeff)
-        state = dataclasses.replace(state, left=state.left + 1)
-        return *examine(state), count + 1
+    def lowest(self, first: SCFState, solver: Auto) -> SCFState:
+        """The lowest of several minima, each looked for not far from the lowest before it."""
 
-    def unstable(carry: tuple[SCFState, Array, Array]) -> Array:
-        state, _, count = carry
-        return state.converged & ~state.stable & (count < solver.max_follow)
+        def another(number: Array | int, best: SCFState) -> SCFState:
+            mo_coeff = shaken(
+                self.hamiltonian, self.integrals, best, jnp.asarray(number), self.reference
+            )
+            found = self.descended(self.converge(best, mo_coeff), solver.max_follow)
+            return _better(best, found, number)
 
-    state, mode = examine(state)
-    return _while(unstable, leave, (state, mode, jnp.zeros((), int)))[0]
+        energies = jnp.full(solver.starts, jnp.nan).at[0].set(_minimum(first, jnp.nan))
+        best = dataclasses.replace(first, start_energies=energies)
+        if is_traced(first):
+            return jax.lax.fori_loop(1, solver.starts, another, best)
+        for number in range(1, solver.starts):
+            best = another(number, best)
+        return best
+
+
+def _minimum(state: SCFState, otherwise: float) -> Float[Array, ""]:
+    """The energy of a state that is a minimum."""
+    return jnp.where(state.converged & state.stable, state.energy, otherwise)
+
+
+@jax.jit
+def _better(best: SCFState, found: SCFState, number: Array | int) -> SCFState:
+    """The lower minimum; what was counted is in `found`."""
+    lower = _minimum(found, jnp.inf) < _minimum(best, jnp.inf)
+    chosen = jax.tree.map(lambda new, old: jnp.where(lower, new, old), found, best)
+    return dataclasses.replace(
+        chosen, iterations=found.iterations, history=found.history, newton=found.newton,
+        fock_builds=found.fock_builds, left=found.left,
+        start_energies=best.start_energies.at[number].set(_minimum(found, jnp.nan)),
+    )  # fmt: skip
 
 
 def _usable(state: SCFState, reference: Reference) -> Bool[Array, ""]:
@@ -165,6 +247,7 @@ def _joined(before: SCFState, after: SCFState) -> SCFState:
         fock_builds=before.fock_builds + after.fock_builds,
         stability=before.stability, stable=before.stable,
         newton=before.newton + after.newton, left=before.left,
+        start_energies=before.start_energies,
     )  # fmt: skip
 
 
@@ -175,19 +258,20 @@ def _with_rows(state: SCFState, rows: int) -> SCFState:
     return dataclasses.replace(state, history=history)
 
 
-def _traced(tree: Any) -> bool:
+def is_traced(tree: Any) -> bool:
+    """Whether values in here are not known yet."""
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
 
 
 def _cond(predicate: Array, function: Callable[[T], T], x: T) -> T:
     """`function(x)` or x; values that are known decide at once."""
-    if _traced(predicate):
+    if is_traced(predicate):
         return jax.lax.cond(predicate, function, lambda same: same, x)
     return function(x) if bool(predicate) else x
 
 
 def _while(unfinished: Callable[[T], Array], body: Callable[[T], T], x: T) -> T:
-    if _traced(x):
+    if is_traced(x):
         return jax.lax.while_loop(unfinished, body, x)
     while bool(unfinished(x)):
         x = body(x)

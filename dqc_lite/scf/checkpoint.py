@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._types import Array
 from dqc_lite.basis import Basis, Layout
 from dqc_lite.errors import CheckpointError
@@ -137,6 +138,7 @@ def named(state: Any) -> dict[str, Array]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
+@named_arguments
 def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     """Read a checkpoint, to look at it or to start from it: ``guess=load_checkpoint(path)``.
 

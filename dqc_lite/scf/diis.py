@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.errors import InputError
@@ -20,6 +21,7 @@ MAX_MAX_CYCLE = 100_000
 EARLY = ("diis", "adiis", "ediis")
 
 
+@named_arguments
 @pytree
 class DIIS:
     """Commutator DIIS.
@@ -37,6 +39,8 @@ class DIIS:
             the combination of lowest energy (`dqc_lite.scf.energy_diis`).
         maximum_overlap: fill the orbitals most like the occupied ones of the guess, a `Solution`
             for instance, instead of the lowest: for excited determinants with given occupations.
+        patience: cycles in which the smallest gradient must halve, else the iteration ends
+            unconverged; None: it goes on to `max_cycle`.
     """
 
     max_cycle: int = static(default=100)
@@ -47,57 +51,62 @@ class DIIS:
     level_shift: float = static(default=0.0)
     early: Literal["diis", "adiis", "ediis"] = static(default="diis")
     maximum_overlap: bool = static(default=False)
+    patience: int | None = static(default=None)
 
     def __post_init__(self) -> None:
         require_count(self, 1, MAX_MAX_CYCLE, "max_cycle", "space")
         require_number(self, "energy_tol", "gradient_tol")
         require_number(self, "damping", "level_shift", positive=False)
         require_flag(self, "maximum_overlap")
+        if self.patience is not None:
+            require_count(self, 1, MAX_MAX_CYCLE, "patience")
         if self.damping >= 1:
             raise InputError(f"damping = {self.damping} must lie in [0, 1).")
         if self.early not in EARLY:
             raise InputError(f"early = {self.early!r} is unknown; use one of {', '.join(EARLY)}.")
 
 
-PATIENCE = 12
+RESTART = 8
 """Cycles without a new smallest error before the history is dropped."""
-
-SHORT = 5
-"""Entries used after that."""
 
 
 @pytree
 class History:
     """The last Fock matrices and error vectors, the newest first.
 
-    When the smallest error has not fallen for `PATIENCE` cycles the history misleads (a saddle
-    point has bent it): it is dropped and only `SHORT` entries are used from then on.
+    When the smallest error has not fallen for `RESTART` cycles the history misleads (a saddle point
+    has bent it) and is dropped. ``waited`` counts the cycles since the error last fell to half of
+    what it was then, ``mark``: in all but a few systems that is never more than three.
     """
 
     focks: Float[Array, "space set ao ao"]
     errors: Float[Array, "space set mo mo"]
     count: Int[Array, ""]
-    window: Int[Array, ""]
     best: Float[Array, ""]
     stale: Int[Array, ""]
+    mark: Float[Array, ""]
+    waited: Int[Array, ""]
 
     @classmethod
     def empty(cls, space: int, fock: Float[Array, "set ao ao"]) -> History:
         zeros, none = jnp.zeros((space, *fock.shape)), jnp.zeros((), int)
-        return cls(zeros, zeros, none, none + space, jnp.asarray(jnp.inf), none)
+        infinite = jnp.asarray(jnp.inf)
+        return cls(zeros, zeros, none, infinite, none, infinite, none)
 
     def push(self, fock: Float[Array, "set ao ao"], error: Float[Array, "set mo mo"]) -> History:
         """Add an entry in the place of the oldest; start anew when stalled."""
         norm = jnp.sqrt(jnp.vdot(error, error))
         stale = jnp.where(norm < self.best, 0, self.stale + 1)
-        stalled = stale >= PATIENCE
+        stalled = stale >= RESTART
+        halved = norm < 0.5 * self.mark
         return History(
             focks=jnp.concatenate([fock[None], self.focks[:-1]]),
             errors=jnp.concatenate([error[None], self.errors[:-1]]),
             count=jnp.where(stalled, 0, self.count) + 1,
-            window=jnp.where(stalled, min(len(self.focks), SHORT), self.window),
             best=jnp.where(stalled, norm, jnp.minimum(norm, self.best)),
             stale=jnp.where(stalled, 0, stale),
+            mark=jnp.where(halved, norm, self.mark),
+            waited=jnp.where(halved, 0, self.waited + 1),
         )
 
     def extrapolate(self) -> Float[Array, "set ao ao"]:
@@ -106,7 +115,7 @@ class History:
 
     def used(self) -> Bool[Array, " space"]:
         """Which entries count."""
-        return np.arange(len(self.errors)) < jnp.minimum(self.count, self.window)
+        return np.arange(len(self.errors)) < self.count
 
     def weights(self) -> Float[Array, " space"]:
         """Summing to 1, of the smallest combined error."""

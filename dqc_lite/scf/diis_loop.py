@@ -296,6 +296,8 @@ class _Loop:
 
     def unfinished(self, c: _Cycle) -> Bool[Array, ""]:
         ended = (c.builds > self.solver.max_cycle) | self.converged(c)
+        if self.solver.patience is not None:
+            ended |= c.diis.waited >= self.solver.patience
         return (c.builds == 0) | ~(ended | ~jnp.isfinite(c.point.energy))
 
     def finish(self, c: _Cycle) -> SCFState:

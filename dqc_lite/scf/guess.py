@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
@@ -36,6 +37,7 @@ FILE_SUFFIXES = (".h5", ".hdf5", ".chk")
 """Names with these are checkpoint files."""
 
 
+@named_arguments
 @dataclasses.dataclass(frozen=True)
 class Guess:
     """What to start from, and whether to break the symmetry between the spins.
@@ -212,27 +214,27 @@ def check_mix(start: Start, reference: Reference) -> None:
         )
 
 
-def minao(mol: Molecule, orbitals: Orbitals) -> Float[Array, "ao minimal"]:
-    """``<m|k> sqrt(n_k)`` of minimal free-atom orbitals k of occupation n_k."""
+def minao(
+    mol: Molecule, orbitals: Orbitals, leading: tuple[int, ...] = ()
+) -> Float[Array, "*leading ao minimal"]:
+    """``<m|k> sqrt(n_k)`` of minimal free-atom orbitals k of occupation n_k.
+
+    `leading` are axes of length 1.
+    """
     nao = mol.nao
     if not any(mol.layout.numbers):
-        return jnp.zeros((nao, 1))
+        return jnp.zeros((*leading, nao, 1))
     atoms, layout, (exponents, coefficients), occupations = minao_basis.minimal_basis(mol.layout)
     centers = mol.positions if len(atoms) == mol.natm else mol.positions[np.asarray(atoms)]
     minimal = Orbitals(centers, exponents, coefficients, layout)
-    cross = host_call(minao_basis.cross_overlap, (nao, layout.nao), orbitals, minimal)
-    return _weigh(cross, np.sqrt(occupations))
-
-
-@adaptive_jit
-def _weigh(cross: Array, weights: Array) -> Array:
-    return cross * weights
+    shape = (*leading, nao, layout.nao)
+    return host_call(minao_basis.weighted_overlap, shape, orbitals, minimal, np.sqrt(occupations))
 
 
 def _minao(
     mol: Molecule, orbitals: Orbitals, reference: Reference
 ) -> Float[Array, "1 ao minimal"]:
-    return minao(mol, orbitals)[None]
+    return minao(mol, orbitals, (1,))
 
 
 def _atom(mol: Molecule, orbitals: Orbitals, reference: Reference) -> Float[Array, "1 ao any"]:

@@ -9,7 +9,7 @@ import jax
 
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import MethodError
-from dqc_lite.scf.auto import Auto, staged
+from dqc_lite.scf.auto import Auto, is_traced, staged
 from dqc_lite.scf.checkpoint import Checkpoint, Recorder
 from dqc_lite.scf.diis import DIIS
 from dqc_lite.scf.diis_loop import diis_scf, recorded_diis_scf
@@ -41,6 +41,9 @@ def scf(
     """
     problem = hamiltonian, integrals, overlap
     first, mo_coeff = _first_stage(solver, reference), None
+    alone = _alone(solver, reference, (problem, beginning))
+    if alone and solver is not first:
+        first = dataclasses.replace(first, patience=None)
     if checkpoint is not None and checkpoint.stage == "second-order" and solver is not first:
         # it was DIIS that had failed: a cycle of it, for the state, and on with Newton's method
         first = dataclasses.replace(first, max_cycle=1)
@@ -49,9 +52,16 @@ def scf(
         start = diis_scf(*problem, beginning, first, reference)
     else:
         start = recorded_diis_scf(*problem, beginning, first, reference, recorder, checkpoint)
-    if isinstance(solver, DIIS) or reference.filling is not None:
+    if alone:
         return start
     return staged(*problem, start, solver, reference, recorder, mo_coeff)
+
+
+def _alone(solver: Solver, reference: Reference, inputs: Any) -> bool:
+    """Whether nothing takes over from the first stage."""
+    if isinstance(solver, DIIS) or reference.filling is not None:
+        return True
+    return isinstance(solver, Auto) and not solver.traced and is_traced(inputs)
 
 
 def _first_stage(solver: Solver, reference: Reference) -> DIIS:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float, Int
@@ -28,6 +29,7 @@ from dqc_lite.scf.state import Point, Problem, SCFState
 from dqc_lite.terms import Hamiltonian
 
 
+@named_arguments
 @pytree
 class SecondOrder:
     """Trust-region Newton method, after a few cycles of DIIS from the guess.

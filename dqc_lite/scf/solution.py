@@ -9,7 +9,7 @@ from dqc_lite.molecule import Molecule
 
 @pytree
 class Certificate:
-    """How good a solution is, as data.
+    """How good a solution is, as data; of its derivatives see `dqc_lite.response_certificate`.
 
     Attributes:
         energy_change: of the last cycle, hartree.
@@ -26,6 +26,10 @@ class Certificate:
         second_order_cycles: of all cycles those that Newton's method made, the last ones: 0 where
             DIIS converged.
         saddle_points_left: how often the solver went on from an unstable solution.
+        start_energies: (start,) hartree, the minima that several starts ended in, NaN for those
+            that did not; None where one was asked for. The lowest is the solution.
+        lowest_external_eigenvalue, externally_stable: the same as above of a closed shell against
+            different orbitals for different spins (the triplet Hessian); None when not asked for.
     """
 
     energy_change: Float[Array, ""]
@@ -37,6 +41,9 @@ class Certificate:
     stable: Bool[Array, ""] | None = None
     second_order_cycles: Int[Array, ""] | None = None
     saddle_points_left: Int[Array, ""] | None = None
+    start_energies: Float[Array, " start"] | None = None
+    lowest_external_eigenvalue: Float[Array, ""] | None = None
+    externally_stable: Bool[Array, ""] | None = None
 
 
 @pytree

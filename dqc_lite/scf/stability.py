@@ -128,3 +128,11 @@ def certified(state: SCFState, found: Stability) -> SCFState:
         state, stability=found.eigenvalue, stable=found.stable & state.converged,
         fock_builds=state.fock_builds + found.products,
     )  # fmt: skip
+
+
+def certified_externally(state: SCFState, found: Stability) -> SCFState:
+    """The state with its stability against different orbitals for different spins."""
+    return dataclasses.replace(
+        state, external=found.eigenvalue, externally_stable=found.stable & state.converged,
+        fock_builds=state.fock_builds + found.products,
+    )  # fmt: skip

@@ -27,8 +27,9 @@ class SCFState:
     ``fock_builds`` counts Fock matrices and Hessian-vector products, which cost as much.
     ``stability`` is the lowest eigenvalue of the orbital Hessian (hartree) and ``stable`` tells
     whether it is not negative; None when not asked for.
+    ``external`` and ``externally_stable`` are the same against different orbitals for the spins.
     ``newton`` counts the cycles among ``iterations`` that were of second order, ``left`` the saddle
-    points that were left.
+    points that were left; ``start_energies`` are the minima found where several were looked for.
     """
 
     density: Density
@@ -50,6 +51,9 @@ class SCFState:
     left: Int[Array, ""]
     stability: Float[Array, ""] | None = None
     stable: Bool[Array, ""] | None = None
+    start_energies: Float[Array, " start"] | None = None
+    external: Float[Array, ""] | None = None
+    externally_stable: Bool[Array, ""] | None = None
 
 
 class Point(NamedTuple):

@@ -56,13 +56,16 @@ def _rule(treedef: Any, primals: tuple, tangents: tuple) -> tuple[Factor, Factor
         merged = dict(enumerate(leaves)) | dict(zip(moved, values, strict=True))
         return _evaluated(*jax.tree.unflatten(treedef, merged.values()), factor)
 
-    tangent = jnp.zeros_like(factor)
+    value, tangent = None, jnp.zeros_like(factor)
+    if not is_zero(change):
+        functional, grid = jax.tree.unflatten(treedef, leaves)
+        fock = _matrix(functional, grid, factor)
+        value = fock @ factor
+        tangent += _density_part(functional, grid, factor, change) + fock @ change
     if moved:
         at, along = [leaves[i] for i in moved], [moves[i] for i in moved]
         tangent += jax.jvp(elsewhere, at, along)[1]
-    if not is_zero(change):
-        tangent += _along(*jax.tree.unflatten(treedef, leaves), factor, change)
-    return _on_orbitals(treedef, *primals), tangent
+    return _on_orbitals(treedef, *primals) if value is None else value, tangent
 
 
 _on_orbitals.defjvp(_rule, symbolic_zeros=True)
@@ -79,8 +82,10 @@ def _evaluated(functional: Functional, grid: Quadrature, factor: Factor) -> Fact
     return grid.integrate(one_block, jnp.zeros_like(factor))
 
 
-def _along(functional: Functional, grid: Quadrature, factor: Factor, change: Factor) -> Factor:
-    """Derivative along a `change` dC, linear in it."""
+def _density_part(
+    functional: Functional, grid: Quadrature, factor: Factor, change: Factor
+) -> Factor:
+    """dF C, linear in the `change` dC."""
 
     def kernel(values: Array) -> Kernel:
         return Kernel.at(functional, values, factor)
@@ -91,8 +96,7 @@ def _along(functional: Functional, grid: Quadrature, factor: Factor, change: Fac
 
     # orbitals on the points take less than the functions, which are kept or too large
     kept = None if grid.values is None else grid.map(kernel)
-    by_density = grid.integrate(one_block, jnp.zeros_like(change), kept)
-    return by_density + _matrix(functional, grid, factor) @ change
+    return grid.integrate(one_block, jnp.zeros_like(change), kept)
 
 
 def _matrix(
@@ -115,10 +119,11 @@ class Kernel:
     Attributes:
         psi: (component, spin, occ, point) with their gradients.
         second: (variable, variable, point) in the order of `_stacked`.
+        Of many blocks both have a leading axis more.
     """
 
-    psi: Float[Array, "component spin occ point"]
-    second: Float[Array, "variable variable point"]
+    psi: Float[Array, "*block component spin occ point"]
+    second: Float[Array, "*block variable variable point"]
 
     @classmethod
     def at(cls, functional: Functional, values: Array, factor: Factor) -> Kernel:

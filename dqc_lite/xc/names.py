@@ -45,7 +45,8 @@ def functional(spec: str | Functional | Any) -> Functional:
     Args:
         spec: a name or sum of names as PySCF reads them ("pbe", "b3lyp", "b88,lyp",
             "0.2*HF + 0.8*PBE, PBE"), or "libxc:" and any name that PySCF knows, which is then
-            evaluated by libxc and not trainable, or an .h5 file of `dqc_lite.xc.stored.save`.
+            evaluated by libxc and not trainable, or an .h5 or .safetensors file of
+            `dqc_lite.xc.stored.save`.
 
     Raises:
         FunctionalError: unknown, empty or ambiguous.
@@ -60,7 +61,7 @@ def functional(spec: str | Functional | Any) -> Functional:
         )
     if spec.strip().lower().startswith("libxc:"):
         return libxc_functional(spec.strip()[len("libxc:") :])
-    if spec.strip().lower().endswith((".h5", ".hdf5")):
+    if spec.strip().lower().endswith((".h5", ".hdf5", ".safetensors")):
         from dqc_lite.xc.stored import load  # networks, for this alone
 
         return load(spec.strip())

@@ -20,6 +20,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._arguments import named_arguments
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import FunctionalError
@@ -66,6 +67,7 @@ class Network:
         return jnp.atleast_2d(values)
 
 
+@named_arguments
 @pytree
 class NeuralFunctional:
     """Exchange and correlation with enhancement factors from networks.

@@ -1,4 +1,4 @@
-"""Functionals in files: HDF5, readable without running any code.
+"""Functionals in files, HDF5 or safetensors by the name's ending, read without running any code.
 
 Stored are components by libxc's label, networks by their sizes, and every number. A network of
 another kind than `eqx.nn.MLP` has no description: its numbers are read back into a functional of
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite.errors import FunctionalError
+from dqc_lite.xc import safetensors
 from dqc_lite.xc.functional import Functional
 from dqc_lite.xc.neural import Network, NeuralFunctional
 
@@ -28,16 +29,12 @@ _ACTIVATIONS = {
 }  # fmt: skip
 
 
+ENDINGS = (".h5", ".hdf5", ".safetensors")
+"""Of file names."""
+
+
 def save(functional: Functional, path: str | os.PathLike) -> None:
-    """Write a functional.
-
-    Raises:
-        FunctionalError: nonlocal correlation, which has no place in the format yet.
-    """
-    import h5py
-
-    if functional.nonlocal_correlation is not None:
-        raise FunctionalError("functionals with nonlocal correlation (VV10) cannot be stored yet.")
+    """Write a functional: safetensors where `path` ends so, else HDF5."""
     description = {
         "name": functional.name,
         "labels": list(functional.labels),
@@ -46,12 +43,35 @@ def save(functional: Functional, path: str | os.PathLike) -> None:
             name for name in ("exact_exchange", "long_range_exchange", "omega")
             if getattr(functional, name) is not None
         ],
+        "nonlocal": functional.nonlocal_correlation is not None,
     }  # fmt: skip
+    leaves = enumerate(jax.tree.leaves(functional))
+    numbers = {f"numbers/{i}": np.asarray(leaf, float) for i, leaf in leaves}
+    texts = {"format": FORMAT, "description": json.dumps(description)}
+    if _is_safetensors(path):
+        safetensors.write(path, numbers, texts)
+        return
+    import h5py
+
     with h5py.File(path, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["description"] = json.dumps(description)
-        for i, leaf in enumerate(jax.tree.leaves(functional)):
-            file[f"numbers/{i}"] = np.asarray(leaf, float)
+        file.attrs.update(texts)
+        for name, array in numbers.items():
+            file[name] = array
+
+
+def _is_safetensors(path: str | os.PathLike) -> bool:
+    return Path(path).suffix.lower() == ".safetensors"
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and texts of a file."""
+    if _is_safetensors(path):
+        return safetensors.read(path)
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        arrays = {f"numbers/{key}": x[()] for key, x in file.get("numbers", {}).items()}
+        return arrays, dict(file.attrs)
 
 
 def load(path: str | os.PathLike, like: Functional | None = None) -> Functional:
@@ -60,20 +80,18 @@ def load(path: str | os.PathLike, like: Functional | None = None) -> Functional:
     Raises:
         FunctionalError: no such file, no functional in it, or another structure.
     """
-    import h5py
-
     if not Path(path).is_file():
         raise FunctionalError(f"functional file {str(path)!r} does not exist.")
     try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise FunctionalError(f"file {str(path)!r} holds no functional ({FORMAT}).")
-            description = json.loads(file.attrs["description"])
-            group = file["numbers"]
-            numbers = [group[str(i)][()] for i in range(len(group))]
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+        arrays, texts = _read(Path(path))
+        if texts.get("format") != FORMAT:
+            raise FunctionalError(f"file {str(path)!r} holds no functional ({FORMAT}).")
+        description = json.loads(texts["description"])
+        numbers = [arrays[f"numbers/{i}"] for i in range(len(arrays))]
+    except (OSError, KeyError, ValueError) as error:
+        kind = "safetensors" if _is_safetensors(path) else "HDF5"
         raise FunctionalError(
-            f"functional file {str(path)!r} is damaged or no HDF5 file: {error}"
+            f"functional file {str(path)!r} is damaged or no {kind} file: {error}"
         ) from error
     template = like if like is not None else _template(description)
     leaves, structure = jax.tree.flatten(template)
@@ -127,9 +145,11 @@ def _network(sizes: dict[str, Any] | None) -> Any:
 
 def _template(description: dict[str, Any]) -> Functional:
     components = tuple(_component(c) for c in description["components"])
+    nonlocal_part = {"nonlocal_correlation": (0.0, 0.0), "nonlocal_weight": 0.0}
     return Functional(
         components=components, weights=(1.0,) * len(components),
         **dict.fromkeys(description["scalars"], 0.0),
+        **(nonlocal_part if description.get("nonlocal") else {}),
         labels=tuple(description["labels"]), name=description["name"],
     )  # fmt: skip
 

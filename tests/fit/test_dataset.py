@@ -54,7 +54,8 @@ def test_extxyz_units_and_bad_frames(tmp_path) -> None:
 def test_hdf5_keeps_everything(tmp_path) -> None:
     rows = (
         _h2("a", energy=-1.1, forces=np.arange(6.0).reshape(2, 3), source="test"),
-        _h2("b", 0.9, density=np.eye(2), dipole=[0, 0, 1], weight=2.0),
+        _h2("b", 0.9, density=np.eye(2), dipole=[0, 0, 1], weight=2.0,
+            orbital_energies=[-0.5, np.nan]),
     )
     data = fit.Dataset(rows, (fit.Reaction("r", {"a": 1.0, "b": -1.0}, 0.25),))
     fit.to_hdf5(data, tmp_path / "d.h5")
@@ -64,7 +65,7 @@ def test_hdf5_keeps_everything(tmp_path) -> None:
         other = back[row.name]
         assert (other.energy, other.weight, other.source) == (row.energy, row.weight, row.source)
         np.testing.assert_allclose(other.mol.positions, row.mol.positions, atol=1e-14)
-        for name in ("forces", "dipole", "density"):
+        for name in ("forces", "dipole", "density", "orbital_energies"):
             np.testing.assert_array_equal(getattr(other, name), getattr(row, name))
 
 
@@ -87,6 +88,10 @@ def test_errors_name_the_row() -> None:
         _h2("a", forces=[0.0, 1.0])
     with pytest.raises(InputError, match="not finite"):
         _h2("a", energy=np.nan)
+    with pytest.raises(InputError, match="no finite number"):
+        _h2("a", orbital_energies=[np.nan])
+    with pytest.raises(InputError, match="2 levels at most"):
+        _h2("a", orbital_energies=[-0.5, 0.1, 0.2])
     with pytest.raises(InputError, match="go together"):
         _h2("a", density_values=[1.0])
     with pytest.raises(InputError, match="more than once"):

@@ -25,9 +25,16 @@ def _row(name: str, *kinds: str, basis: str = "sto-3g") -> fit.Row:
     symmetric = rng.normal(size=(mol.nao, mol.nao))
     values = {
         "energy": -40.0, "dipole": rng.normal(size=3), "forces": rng.normal(size=(mol.natm, 3)),
-        "density": symmetric + symmetric.T,
+        "density": symmetric + symmetric.T, "orbital_energies": _levels(mol, rng),
     }  # fmt: skip
     return fit.Row(name, mol, **{k: values[k] for k in kinds})
+
+
+def _levels(mol: dqc.Molecule, rng: np.random.Generator) -> np.ndarray:
+    """Each second level is known, up to above the gap."""
+    levels = rng.normal(size=(1 if mol.spin == 0 else 2, max(mol.nelec) + 1))
+    levels[:, 1::2] = np.nan
+    return levels
 
 
 def _objective(rows, loss=None, reactions=(), **options) -> fit.Objective:
@@ -40,8 +47,9 @@ def _objective(rows, loss=None, reactions=(), **options) -> fit.Objective:
 @pytest.fixture(scope="module")
 def mixed() -> fit.Objective:
     """Closed and open shells of several sizes in one bucket each."""
-    rows = [_row(n, "energy", "density") for n in NAMES]
-    rows += [_row("hf", "dipole"), _row("ch3", "energy"), _row("o2", "energy", "density")]
+    rows = [_row(n, "energy", "density", "orbital_energies") for n in NAMES]
+    rows += [_row("hf", "dipole", "orbital_energies"), _row("ch3", "energy", "orbital_energies"),
+             _row("o2", "energy", "density")]
     reaction = fit.Reaction("r", {"n2": 1.0, "ch4": -2.0, "o2": 0.5}, 0.3)
     first = _objective(rows, reactions=[reaction])
     first.evaluate(PARAMETERS.point(), "value")
@@ -67,7 +75,7 @@ def test_energies_are_those_of_the_engine(mixed) -> None:
 def test_padding_changes_nothing(mixed) -> None:
     """Beside rows in shapes of their own: energies, densities and every derivative."""
     x = PARAMETERS.point() * 1.05
-    padded = mixed.evaluate(x)
+    padded = mixed.evaluate(x, "value")
     assert len(mixed.buckets) == 2
     alone = mixed.on(fit.Dataset((mixed.rows[0],)))  # n2 in the shapes of c2h2
     rows = [r for r in mixed.rows if r.name == "h2"]
@@ -86,10 +94,24 @@ def test_padding_changes_nothing(mixed) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["reaction", "dipole", "density"])
+SHELLS = {
+    "reaction": ["r"], "dipole": ["hf"], "density": ["n2", "o2"], "orbital_energies": ["n2", "ch3"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SHELLS)
 def test_gradient_of_each_loss(mixed, kind: str) -> None:
-    """Degenerate molecules, closed and open shells; every parameter."""
-    only = ["r"] if kind == "reaction" else [r.name for r in mixed.rows if kind in r.targets]
+    """A degenerate closed and an open shell; every parameter."""
+    _confirm(mixed, kind, SHELLS[kind])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["energy", "density", "orbital_energies"])
+def test_gradient_of_each_loss_for_all(mixed, kind: str) -> None:
+    _confirm(mixed, kind, [r.name for r in mixed.rows if kind in r.targets])
+
+
+def _confirm(mixed: fit.Objective, kind: str, only: list[str]) -> None:
     loss = _part(mixed, kind, only)
     report = dqc.check_gradients(loss, jnp.asarray(PARAMETERS.point()), rtol=1e-6)
     assert report.passed, str(report)
@@ -126,11 +148,12 @@ def _part(objective: fit.Objective, kind: str, only: list[str]):
 def test_gradient_of_the_whole(mixed) -> None:
     """In reverse mode the same as from the Jacobian, and as `function` hands to JAX."""
     x = PARAMETERS.point() * 0.97
-    a, b = mixed.evaluate(x, "gradient"), mixed.evaluate(x, "jacobian")
+    whole = mixed.on(fit.Dataset(tuple(r for r in mixed.rows if r.name in ("c2h2", "hf", "n2"))))
+    a, b = whole.evaluate(x, "gradient"), whole.evaluate(x, "jacobian")
     np.testing.assert_allclose(b.gradient, a.gradient, rtol=1e-8)
     np.testing.assert_allclose(2.0 * b.errors @ b.jacobian, a.gradient, rtol=1e-8)
     assert a.loss == pytest.approx(float(b.errors @ b.errors), rel=1e-12)
-    slope = jax.grad(mixed.function())(jnp.asarray(x))
+    slope = jax.grad(whole.function())(jnp.asarray(x))
     np.testing.assert_allclose(slope, a.gradient, rtol=1e-7)
 
 
@@ -261,5 +284,48 @@ def test_what_cannot_be_fitted_is_said() -> None:
             [_row("h2", "energy")], method=dqc.KS("camb3lyp"),
             parameters=fit.Parameters.select("camb3lyp", "omega"),
         )  # fmt: skip
-    with pytest.raises(dqc.errors.MethodError, match="VV10"):
-        _objective([_row("h2", "energy")], method=dqc.KS("wb97x_v"))
+    with pytest.raises(dqc.errors.MethodError, match=r"smearing.* differentiate dqc_lite.energy"):
+        _objective([_row("h2", "energy")], method=dqc.KS("pbe", smearing=0.01))
+    found = _objective([_row("h2", "energy"), dataclasses.replace(
+        _row("n2", "energy"), orbital_energies=np.zeros((2, 3)))])  # fmt: skip
+    assert [row.name for row in found.rows] == ["h2"]
+    assert "2 sets of levels and this determinant 1" in found.problems[0].message
+
+
+@pytest.mark.slow
+def test_orbital_energies_are_those_of_the_engine(mixed) -> None:
+    """Of closed and open shells, at parameters that the targets were not made with."""
+    x = PARAMETERS.point() * 1.05
+    method = dataclasses.replace(METHOD, xc=PARAMETERS.functional(x))
+    parts = [p for p in mixed.evaluate(x, "value").parts if p.kind == "orbital_energies"]
+    rows = {row.name: row for row in mixed.rows}
+    assert {p.name for p in parts} >= {"n2", "ch3"}
+    for part in parts:
+        target = rows[part.name].orbital_energies
+        levels = np.asarray(dqc.solve(rows[part.name].mol, method, solver=TIGHT).mo_energy)
+        levels = levels.reshape(len(target), -1)[:, : target.shape[1]]
+        known = np.isfinite(target)
+        np.testing.assert_allclose(part.errors, (levels - target)[known], atol=1e-8)
+
+
+@pytest.mark.slow
+def test_nonlocal_correlation() -> None:
+    """PBE with VV10: b, C and the weight are parameters like others, in padded rows too."""
+    base = dataclasses.replace(
+        dqc.functional("pbe"), nonlocal_correlation=(5.9, 0.0093), nonlocal_weight=0.8
+    )
+    method = dqc.KS(base, grid_level=0, nonlocal_grid_level=0)
+    parameters = fit.Parameters.select(base, ["nonlocal_*", "gga_x_pbe.mu"])
+    rows = [_row("h2o rotated", "energy", "dipole"), _row("hf", "energy"), _row("h2", "forces")]
+    objective = _objective(rows, method=method, parameters=parameters, max_buckets=1)
+    assert len(objective.buckets) == 1
+    x = parameters.point()
+    found = objective.evaluate(x, "value")
+    for row in rows[:2]:
+        expected = float(dqc.energy(row.mol, method, solver=TIGHT))
+        assert found.energies[row.name] == pytest.approx(expected, abs=1e-10)
+    (forces,) = [p for p in found.parts if p.kind == "forces"]
+    expected = np.asarray(dqc.forces(rows[2].mol, method, solver=TIGHT)) - rows[2].forces
+    np.testing.assert_allclose(forces.errors, expected.ravel(), atol=1e-9)
+    report = dqc.check_gradients(objective.function(), jnp.asarray(x), rtol=1e-6)
+    assert report.passed, str(report)

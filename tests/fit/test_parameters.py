@@ -1,5 +1,8 @@
 """Selection, bounds, ties; functionals in files."""
 
+import itertools
+import json
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,8 +25,11 @@ def _density(n: int = 40) -> LocalDensity:
     return LocalDensity(*map(jnp.asarray, (rho, sigma, total, tau)))
 
 
+_compiled = jax.jit(lambda functional, density: functional.energy_density(density))
+
+
 def _energies(functional: dqc.Functional) -> np.ndarray:
-    return np.asarray(functional.energy_density(_density()))
+    return np.asarray(_compiled(functional, _density()))
 
 
 def test_selection_and_bounds() -> None:
@@ -82,7 +88,7 @@ def test_a_correction_starts_at_nothing_and_keeps_the_uniform_gas() -> None:
         tau = 0.3 * (6 * np.pi**2) ** (2 / 3) * rho ** (5 / 3)
         gas = LocalDensity(rho, 0 * rho, 0 * rho[0], tau)
         np.testing.assert_allclose(
-            moved.energy_density(gas), plain.energy_density(gas), rtol=1e-12
+            _compiled(moved, gas), _compiled(plain, gas), rtol=1e-12
         )
 
 
@@ -91,8 +97,9 @@ def test_functionals_in_files(tmp_path) -> None:
         fit.Parameters.select("b3lyp", "*").point() * 1.01
     )
     network = dqc.functional("pbe") + neural.correction(jax.random.key(1), width=5)
-    for functional in (moved, network, dqc.functional("camb3lyp")):
-        path = tmp_path / "f.h5"
+    several = (moved, network, dqc.functional("camb3lyp"), dqc.functional("wb97m_v"))
+    for functional, ending in itertools.product(several, stored.ENDINGS):
+        path = tmp_path / f"f{ending}"
         stored.save(functional, path)
         back = dqc.functional(str(path))
         assert jax.tree.structure(back) == jax.tree.structure(functional)
@@ -118,6 +125,27 @@ def test_networks_of_other_kinds_need_their_structure(tmp_path) -> None:
     np.testing.assert_array_equal(_energies(back), _energies(made))
     with pytest.raises(FunctionalError, match="does not fit"):
         stored.load(tmp_path / "own.h5", like=dqc.functional("pbe"))
-    (tmp_path / "no.h5").write_text("nothing")
-    with pytest.raises(FunctionalError, match="damaged"):
-        dqc.functional(str(tmp_path / "no.h5"))
+    for ending in stored.ENDINGS:
+        (tmp_path / f"no{ending}").write_text("nothing at all")
+        with pytest.raises(FunctionalError, match="damaged"):
+            dqc.functional(str(tmp_path / f"no{ending}"))
+
+
+def test_safetensors_by_the_specification(tmp_path) -> None:
+    """Header length, header and bytes as other programs write and read them."""
+    functional = dqc.functional("pbe")
+    stored.save(functional, tmp_path / "f.safetensors")
+    raw = (tmp_path / "f.safetensors").read_bytes()
+    length = int(np.frombuffer(raw[:8], "<u8")[0])
+    header = json.loads(raw[8 : 8 + length])
+    assert json.loads(header.pop("__metadata__")["description"])["name"] == "pbe"
+    leaves = jax.tree.leaves(functional)
+    assert len(header) == len(leaves)
+    stop = 0
+    for entry, leaf in zip(header.values(), leaves, strict=True):
+        (start, end), before = entry["data_offsets"], stop
+        assert (entry["dtype"], start) == ("F64", before)
+        value = np.frombuffer(raw[8 + length + start : 8 + length + end], "<f8")
+        np.testing.assert_array_equal(value.reshape(entry["shape"]), leaf)
+        stop = end
+    assert 8 + length + stop == len(raw)

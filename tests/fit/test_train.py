@@ -1,6 +1,11 @@
 """Training: recovery of known parameters, resume, batches, stops, logs, the command line."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import optax
@@ -14,6 +19,7 @@ from dqc_lite.errors import CheckpointError, InputError
 
 PBE = fit.Parameters.select("pbe", ["gga_x_pbe.*", "gga_c_pbe.beta"])
 FEW = ("n2", "h2o", "ch4")
+ROOT = Path(__file__).parents[2]
 
 
 def _objective(xc: str, names: tuple[str, ...], parameters, kind="energy") -> fit.Objective:
@@ -87,6 +93,59 @@ def test_resumed_training_gives_the_same_numbers(pbe, tmp_path, name: str) -> No
         (tmp_path / "bad.h5").write_bytes(b"nothing")
         with pytest.raises(CheckpointError, match="damaged"):
             fit.train(pbe, steps=1, checkpoint=tmp_path / "bad.h5")
+
+
+KILLED = """
+[data]
+source = "hdf5"
+file = "data.h5"
+[method]
+xc = "pbe"
+grid_level = 0
+[parameters]
+select = ["gga_x_pbe.*"]
+[optimizer]
+name = "adam"
+settings = {{learning_rate = 0.01}}
+batch_size = 2
+steps = 30
+[run]
+folder = "{folder}"
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_as_if_nothing_had_happened(tmp_path) -> None:
+    """SIGKILL of the command in mid-run, then the same command again."""
+    fit.to_hdf5(made_by("b3lyp", FEW), tmp_path / "data.h5")
+
+    def start(folder: str) -> subprocess.Popen:
+        config = tmp_path / f"{folder}.toml"
+        config.write_text(KILLED.format(folder=folder))
+        return subprocess.Popen(
+            [sys.executable, "-m", "dqc_lite.cli", "fit", "--config", config, "--quiet"],
+            cwd=ROOT, stdout=subprocess.DEVNULL,
+        )
+
+    def steps() -> list[int]:
+        log = tmp_path / "cut" / "log.jsonl"
+        text = log.read_text() if log.exists() else ""
+        return [json.loads(line)["step"] for line in text.splitlines()]
+
+    assert start("whole").wait(timeout=280) == 0
+    cut = start("cut")
+    deadline = time.monotonic() + 280
+    while len(steps()) < 5 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    cut.send_signal(signal.SIGKILL)
+    assert cut.wait() == -signal.SIGKILL
+    assert 5 <= len(steps()) < 30
+    assert start("cut").wait(timeout=280) == 0
+    assert steps() == list(range(1, 31))
+    found = [json.loads((tmp_path / name / "report.json").read_text())["parameters"]
+             for name in ("whole", "cut")]  # fmt: skip
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+    assert found[0]["gga_x_pbe.mu"] != pytest.approx(PBE.start[1], rel=1e-2)
 
 
 def test_batches_cover_the_set_once_in_each_round(pbe) -> None:

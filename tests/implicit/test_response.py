@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import molecule
+from systems import molecule, primitives
 
 import dqc_lite as dqc
 from dqc_lite.implicit import minres
@@ -76,6 +76,37 @@ def test_orbitally_degenerate_open_shells_are_reported(atoms: str, restricted) -
         assert np.isnan(jax.jit(jax.grad(_loss(mol, method)))(field)).all()
 
 
+@pytest.mark.parametrize("smearing", [None, 0.1])
+def test_certificate(smearing: float | None) -> None:
+    """Residual and products of a derivative, also inside of `jit`; a singular one is refused."""
+    mol, method = molecule("n2 rotated", "sto-3g"), dqc.HF(smearing=smearing)
+    a = jnp.asarray(np.random.default_rng(0).normal(size=(mol.nao, mol.nao)))
+
+    def loss(p):
+        return jnp.vdot(a, p.sum(0))
+
+    found = dqc.response_certificate(loss, mol, method, solver=TIGHT)
+    assert found.accepted
+    assert 0 < found.residual < 1e-10
+    assert 0.1 < found.smallest_eigenvalue < 2.0
+    assert 3 < found.products < 40
+    if smearing is not None:
+        return
+
+    def certificate(positions):
+        moved = mol.with_positions(positions)
+        return dqc.response_certificate(loss, moved, method, solver=TIGHT)
+
+    inside = jax.jit(certificate)(mol.positions)
+    assert inside.products == found.products
+    radical = dqc.Molecule.from_atoms("O 0 0 0; H 0.3 0.2 0.9", basis="sto-3g", spin=1)
+    b = jnp.asarray(np.random.default_rng(0).normal(size=(radical.nao, radical.nao)))
+    refused = dqc.response_certificate(
+        lambda p: jnp.vdot(b, p.sum(0)), radical, dqc.HF(restricted="rohf"), solver=TIGHT
+    )
+    assert not refused.accepted
+
+
 def test_unconverged() -> None:
     mol = molecule("h2o", "sto-3g")
 
@@ -90,18 +121,6 @@ def test_unconverged() -> None:
     assert np.isnan(gradient).all()
 
 
-def _primitives(jaxpr) -> list:
-    """Names of all primitives of a jaxpr and the jaxprs inside it."""
-    names = []
-    for eqn in jaxpr.eqns:
-        names.append(eqn.primitive.name)
-        for value in jax.tree.leaves(eqn.params, is_leaf=lambda x: hasattr(x, "eqns")):
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                names += _primitives(inner)
-    return names
-
-
 def test_costs(monkeypatch, compilations) -> None:
     """A density loss in reverse mode: one SCF, one solve, one pass of derivative integrals."""
     mol = molecule("h2o", "sto-3g")
@@ -109,10 +128,10 @@ def test_costs(monkeypatch, compilations) -> None:
     def loss(r):
         return (dqc.density_matrix(mol.with_positions(r)) ** 2).sum()
 
-    value = _primitives(jax.make_jaxpr(loss)(mol.positions).jaxpr)
+    value = primitives(jax.make_jaxpr(loss)(mol.positions).jaxpr)
     assert value.count("while") == 1
     assert "custom_linear_solve" not in value
-    slope = _primitives(jax.make_jaxpr(jax.grad(loss))(mol.positions).jaxpr)
+    slope = primitives(jax.make_jaxpr(jax.grad(loss))(mol.positions).jaxpr)
     assert slope.count("custom_linear_solve") == 1
 
     moved, passes = 1.01 * mol.positions, []

@@ -14,7 +14,7 @@ from scf_problems import Prepared, from_row
 from systems import mole, molecule
 
 import dqc_lite as dqc
-from dqc_lite.errors import MethodError
+from dqc_lite.errors import InputError, MethodError
 from dqc_lite.scf import davidson, stability
 from dqc_lite.scf.auto import Auto
 from dqc_lite.scf.rotations import Surface, turned
@@ -157,3 +157,44 @@ def test_no_allowed_coordinate() -> None:
         lambda x: 0.0 * x, jnp.ones(4), jnp.zeros(4, bool), 1e-6, 20
     )  # fmt: skip
     assert float(found.value) == 0.0
+
+
+# --- states that converge and are no minimum -----------------------------------------------------
+
+PAIR = "{0} 0 0 0; {1} 0 0 {2}"
+KNOWN = {  # molecule, charge, spin; stable: internally, against unrestricted ones
+    "F2": (PAIR.format("F", "F", 1.4113), 0, 0, (True, False)),
+    "N2 pulled apart": (PAIR.format("N", "N", 2.5), 0, 0, (False, False)),
+    "C2": (PAIR.format("C", "C", 1.25), 0, 0, (False, False)),
+    "H2O pulled apart": ("O 0 0 0; H 0 1.5 1.2; H 0 -1.5 1.2", 0, 0, (True, False)),
+    "B2": (PAIR.format("B", "B", 1.6), 0, 2, (False, None)),
+    # PySCF's DIIS does not converge for CN; here it ends in a minimum
+    "CN": (PAIR.format("C", "N", 1.17), 0, 1, (True, None)),
+    "BH+": (PAIR.format("B", "H", 1.2), 1, 1, (True, None)),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in ("F2", "B2") else pytest.param(n, marks=pytest.mark.slow) for n in KNOWN]
+)
+def test_known_instabilities_are_flagged(name: str) -> None:
+    """PySCF looks at the same orbitals and says the same."""
+    atoms, charge, spin, expected = KNOWN[name]
+    mol = dqc.Molecule.from_atoms(atoms, BASIS, charge=charge, spin=spin)
+    found = dqc.solve(mol, solver=Auto(max_follow=0, external=spin == 0))
+    certificate = found.certificate
+    flags = [certificate.stable, certificate.externally_stable]
+    assert tuple(None if f is None else bool(f) for f in flags) == expected
+    built = mole(mol, BASIS)
+    mf = pyscf.scf.RHF(built) if spin == 0 else pyscf.scf.UHF(built)
+    fields = (np.asarray(x) for x in (found.mo_coeff, found.mo_occ, found.mo_energy))
+    mf.mo_coeff, mf.mo_occ, mf.mo_energy = (x[0] if spin == 0 else x for x in fields)
+    status = mf.stability(external=spin == 0, return_status=True)[2:]
+    assert status[: 1 + (spin == 0)] == tuple(f for f in expected if f is not None)
+
+
+def test_external_stability_through_the_solver() -> None:
+    with pytest.raises(MethodError, match="unrestricted"):
+        dqc.solve(molecule("o2", BASIS), solver=Auto(external=True))
+    with pytest.raises(InputError, match=r"external = True .*stability=True"):
+        Auto(external=True, stability=False)

@@ -1,0 +1,79 @@
+"""How well the response equations behind a derivative are solved, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dqc_lite import singlepoint
+from dqc_lite._compile import adaptive_jit
+from dqc_lite._pytree import pytree
+from dqc_lite._types import Array, Bool, Float, Int
+from dqc_lite.implicit import Converged, minres, relaxed
+from dqc_lite.implicit.singular import solved
+from dqc_lite.implicit.stationary import slope_of_energy
+from dqc_lite.method import Method
+from dqc_lite.molecule import Molecule
+from dqc_lite.properties.hessian import _problem
+from dqc_lite.terms import Hamiltonian
+
+
+@pytree
+class ResponseCertificate:
+    """The solution of the response equations of one derivative.
+
+    Attributes:
+        residual: relative, in the norm of the preconditioner.
+        smallest_eigenvalue: smallest modulus of those met of the preconditioned operator; near 0
+            the density has no derivative: an instability, or an orbitally degenerate open shell.
+        products: Hessian-vector products, each about a Fock build.
+        accepted: whether the derivative is a number; if not it is NaN, or `ResponseError`.
+    """
+
+    residual: Float[Array, ""]
+    smallest_eigenvalue: Float[Array, ""]
+    products: Int[Array, ""]
+    accepted: Bool[Array, ""]
+
+
+def response_certificate(
+    loss: Callable[[Float[Array, "spin ao ao"]], Float[Array, ""]],
+    mol: Molecule,
+    method: Method | None = None,
+    **options: Any,
+) -> ResponseCertificate:
+    """That of the gradient of ``loss(dqc.density_matrix(mol, method, **options))``.
+
+    A derivative returns nothing but the derivative. Here its equations, which do not depend on
+    what the loss is differentiated with respect to, are solved once more and what the solver
+    found is returned. To be used inside of `jax.jit` too. Arguments and errors as in
+    `density_matrix`; `ResponseError` only for occupations out of order.
+    """
+    problem = _problem(mol, method, **options)
+    converged, state = singlepoint.converge(problem)
+    if problem.throw:
+        singlepoint.require_convergence(singlepoint.status_of(state), mol)
+    relaxed.coordinates(converged).check(converged)
+    dual = jax.grad(loss)(converged.density.matrix)
+    found = _found(converged, problem.hamiltonian(), dual)
+    return ResponseCertificate(
+        residual=found.residual * state.poison,
+        smallest_eigenvalue=found.smallest * state.poison,
+        products=found.products,
+        accepted=solved(found) & state.converged,
+    )
+
+
+@adaptive_jit
+def _found(converged: Converged, hamiltonian: Hamiltonian, dual: Array) -> minres.Response:
+    at, s = relaxed.coordinates(converged), converged.overlap
+    z = jnp.asarray(at.unmoved(converged))
+    density_at = partial(at.density_at, converged, s)
+    slope = slope_of_energy(density_at, hamiltonian, converged.integrals)
+    _, kernel = jax.linearize(slope, at.variable(converged, z))
+    _, pull = jax.vjp(lambda z: density_at(at.variable(converged, z)).matrix, z)
+    return at.reverse(converged, kernel, z, pull(dual)[0])
