@@ -118,6 +118,8 @@ TABLE = {
         lambda: dqc.energy(water(), electric_field=1.0), e.InputError, r"electric_field.*3 comp"),
     "no such functional": (lambda: dqc.KS("pbe17"), e.FunctionalError, r"'pbe17'"),
     "no functional": (lambda: dqc.KS(""), e.FunctionalError, r"''"),
+    "ambiguous functional": (
+        lambda: dqc.KS("libxc:zlp"), e.FunctionalError, r"'libxc:zlp' is ambiguous"),
     "a number for a functional": (lambda: dqc.KS(3), e.FunctionalError, r"xc = 3 is no"),
     "dispersion": (lambda: dqc.KS("pbe", dispersion=3), e.InputError, r"dispersion = 3 must"),
     "grid": (lambda: dqc.KS("pbe", grid_level=11), e.InputError, r"grid_level = 11"),

@@ -12,6 +12,7 @@ import pytest
 import dqc_lite as dqc
 from dqc_lite import fit
 from dqc_lite.errors import FunctionalError, InputError
+from dqc_lite.fit.programs import quick_jit
 from dqc_lite.xc import neural, stored
 from dqc_lite.xc.density import LocalDensity
 
@@ -25,7 +26,7 @@ def _density(n: int = 40) -> LocalDensity:
     return LocalDensity(*map(jnp.asarray, (rho, sigma, total, tau)))
 
 
-_compiled = jax.jit(lambda functional, density: functional.energy_density(density))
+_compiled = quick_jit(lambda functional, density: functional.energy_density(density), effort=0)
 
 
 def _energies(functional: dqc.Functional) -> np.ndarray:

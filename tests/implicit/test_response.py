@@ -76,7 +76,7 @@ def test_orbitally_degenerate_open_shells_are_reported(atoms: str, restricted) -
         assert np.isnan(jax.jit(jax.grad(_loss(mol, method)))(field)).all()
 
 
-@pytest.mark.parametrize("smearing", [None, 0.1])
+@pytest.mark.parametrize("smearing", [None, pytest.param(0.1, marks=pytest.mark.slow)])
 def test_certificate(smearing: float | None) -> None:
     """Residual and products of a derivative, also inside of `jit`; a singular one is refused."""
     mol, method = molecule("n2 rotated", "sto-3g"), dqc.HF(smearing=smearing)
