@@ -115,9 +115,7 @@ def _electrons(
 ) -> minres.Response:
     """The electrons that move: A^-1 b."""
     root, interaction = _Root.of(converged), _interaction(converged, kernel)
-    return minres.solve(
-        lambda z: z + root.transposed(interaction(root(z))), b, jnp.ones_like(b)
-    )
+    return minres.solve(lambda z: z + root.transposed(interaction(root(z))), b, jnp.ones_like(b))
 
 
 def _pairs(converged: Converged) -> Float[Array, "mo mo"]:

@@ -99,9 +99,7 @@ def _density_part(
     return grid.integrate(one_block, jnp.zeros_like(change), kept)
 
 
-def _matrix(
-    functional: Functional, grid: Quadrature, factor: Factor
-) -> Float[Array, "spin ao ao"]:
+def _matrix(functional: Functional, grid: Quadrature, factor: Factor) -> Float[Array, "spin ao ao"]:
     """F, hartree."""
 
     def one_block(values: Array, weights: Array) -> Array:

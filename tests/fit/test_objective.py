@@ -332,7 +332,8 @@ def test_nonlocal_correlation() -> None:
     method = dqc.KS(base, grid_level=0, nonlocal_grid_level=few)
     parameters = fit.Parameters.select(base, ["nonlocal_*", "gga_x_pbe.mu"])
     rows = [_row("h2o rotated", "energy", "dipole"), _row("hf", "energy"), _row("h2", "forces")]
-    rows = [dataclasses.replace(r, energy=e) for r, e in zip(rows, (-75.0, -98.5, None), strict=True)]
+    near = (-75.0, -98.5, None)
+    rows = [dataclasses.replace(r, energy=e) for r, e in zip(rows, near, strict=True)]
     tighter = dqc.DIIS(energy_tol=1e-12, gradient_tol=1e-11)
     objective = _objective(
         rows, method=method, parameters=parameters, max_buckets=1, solver=tighter

@@ -17,9 +17,7 @@ from dqc_lite.density import Density
     ("name", "method"),
     [
         ("h2", dqc.HF(density_fit=True)),
-        pytest.param(
-            "h2", dqc.KS("pbe0", density_fit=True, grid_level=0), marks=pytest.mark.slow
-        ),
+        pytest.param("h2", dqc.KS("pbe0", density_fit=True, grid_level=0), marks=pytest.mark.slow),
         pytest.param("h2", dqc.KS("svwn", grid_level=0), marks=pytest.mark.slow),
         pytest.param("h2", dqc.KS("r2scan", grid_level=0), marks=pytest.mark.slow),
         pytest.param("ch3", dqc.KS("svwn", grid_level=0), marks=pytest.mark.slow),
