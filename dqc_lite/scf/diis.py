@@ -66,7 +66,7 @@ class DIIS:
             raise InputError(f"early = {self.early!r} is unknown; use one of {', '.join(EARLY)}.")
 
 
-RESTART = 12
+RESTART = 10
 """Cycles without a new smallest error before the history is dropped."""
 
 
