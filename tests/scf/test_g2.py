@@ -64,7 +64,7 @@ def test_hard_systems() -> None:
 
 @pytest.mark.slow
 def test_all_systems() -> None:
-    """Measured: 1693 cycles and PySCF's 1832; to PySCF's tolerances 1299 and 1306."""
+    """Measured: 1694 cycles and PySCF's 1832; to PySCF's tolerances 1295 and 1306."""
     _require_few(tuple(g2.names))
 
 
