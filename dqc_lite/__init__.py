@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dqc_lite import errors, fit, linalg
     from dqc_lite.basis import Basis
     from dqc_lite.gradcheck import check_gradients
+    from dqc_lite.grid.atomic import Grid
     from dqc_lite.method import HF, KS
     from dqc_lite.molecule import Molecule, enable_x64
     from dqc_lite.properties.alchemical import alchemical_derivatives
@@ -50,6 +51,7 @@ _HOME = {
     "Basis": "dqc_lite.basis",
     "DIIS": "dqc_lite.scf.diis",
     "Functional": "dqc_lite.xc.functional",
+    "Grid": "dqc_lite.grid.atomic",
     "Guess": "dqc_lite.scf.guess",
     "HF": "dqc_lite.method",
     "KS": "dqc_lite.method",

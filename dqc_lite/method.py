@@ -87,7 +87,7 @@ class KS:
             leaves, the parameters, are differentiable inputs.
         restricted: as in `HF`.
         density_fit: as in `HF`; long-range exchange is fitted with its own metric.
-        grid_level: 0 (coarse) to 9, PySCF's grids, or a `dqc_lite.grid.Grid`.
+        grid_level: 0 (coarse) to 9, PySCF's grids, or a `Grid`.
         dispersion: None, "d3bj" or "d4" with the damping of the functional, or of another as in
             "d3bj:pbe".
         nonlocal_grid_level: of the grid of nonlocal correlation (VV10).

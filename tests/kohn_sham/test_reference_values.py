@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 import dqc_lite as dqc
-from dqc_lite.grid import Grid
 
 DATA = pathlib.Path(__file__).parents[1] / "data" / "reference_values.json"
 KINDS = {"RKS": True, "UKS": False, "ROKS": "rohf"}
 ROWS = [r for r in json.loads(DATA.read_text()) if r["method"] in KINDS]
 
 
-def _grid(row: dict) -> int | Grid:
+def _grid(row: dict) -> int | dqc.Grid:
     """From the words of the row."""
     text = f"{row['name']}; {row['grid']}"
     given = re.search(r"\((\d+),(\d+)\)", text)
@@ -26,7 +25,7 @@ def _grid(row: dict) -> int | Grid:
         pruning = "treutler"
     elif "prune=None" in text or "unpruned" in text or (given and "atom_grid" not in text):
         pruning = None
-    return Grid(
+    return dqc.Grid(
         level=int(level[1]) if level else 3,
         radial=int(given[1]) if given else None,
         angular=int(given[2]) if given else None,
