@@ -115,7 +115,8 @@ def measured(python: str, case: tuple[str, str, str], limit: float) -> dict:
     command = [python, __file__, "--worker", *case]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
-        lines, failed = done.stdout.splitlines(), done.stderr.strip().splitlines()[-1:]
+        lines = done.stdout.splitlines()
+        failed = [f"exit code {done.returncode}", *done.stderr.strip().splitlines()[-1:]]
     except subprocess.TimeoutExpired as late:
         lines, failed = (late.stdout or b"").decode().splitlines(), [f"stopped after {limit:.0f} s"]
     return json.loads(lines[-1]) if lines else {"failed": " ".join(failed)}
