@@ -1,5 +1,8 @@
 """``python -m dqc_lite``."""
 
-from dqc_lite.cli.__main__ import run
+import sys
 
-run()
+from dqc_lite.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

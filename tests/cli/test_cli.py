@@ -578,3 +578,10 @@ def test_no_cache_folder_is_a_warning(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("DQC_LITE_CACHE_DIR", str(tmp_path / "file"))
     assert runtime.set_up(use_cache=True) is None
     assert capsys.readouterr().err.startswith("warning: no cache of compiled programs: ")
+
+
+@pytest.mark.parametrize("module", ["dqc_lite", "dqc_lite.cli"])
+def test_both_modules_run_the_command(module: str) -> None:
+    done = run_process("--version", python=("-m", module))
+    assert done.returncode == 0
+    assert done.stdout == f"dqc-lite {dqc.__version__}\n"
