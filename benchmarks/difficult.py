@@ -1,15 +1,17 @@
-"""Self-consistent fields that break ordinary solvers, by the default guess and `dqc_lite.Auto()`.
+"""Self-consistent fields that break ordinary solvers, by the default guess and the default solver.
 
     python benchmarks/difficult.py [--only WORDS] [--limit 600] [--out FILE.md]
 
 Every case of tests/data/difficult_cases.json in a process of its own, stopped after `--limit`
-seconds. Where the minimum is soft, with a lowest orbital-Hessian eigenvalue between 1e-3 hartree
-(below: zero modes of degenerate shells) and 0.01, others are near, and the case goes on with
-`Auto(starts=4)`; the column "minima" counts those that differ by 1e-6 hartree. Outcomes: "lowest
-known" (within 1e-6 hartree, 2e-5 with functionals, of the lowest stable energy known), "lower"
-(below it by more), "other stable" (a minimum above it), "unstable, said so" (converged at a saddle
-point, `certificate.stable` is False), "stable, no reference", "raised" (an error of the package),
-"stopped". Rows are kept beside the table (`.jsonl`) until all are done, and not run again.
+seconds. The eigenvalue is missing where the default solver saw no reason to look at the stability.
+Where the minimum is soft, with a lowest orbital-Hessian eigenvalue between 1e-3 hartree (below:
+zero modes of degenerate shells) and 0.01, others are near, and the case goes on with
+`Auto(starts=4)`: "with starts" tells where that ended, "minima" counts those that differ by 1e-6
+hartree. Outcomes: "lowest known" (within 1e-6 hartree, 2e-5 with functionals, of the lowest stable
+energy known), "lower" (below it by more), "other stable" (a minimum above it), "unstable, said so"
+(converged at a saddle point, `certificate.stable` is False), "unnoticed" (above it and not
+examined), "no reference", "raised" (an error of the package), "stopped". Rows are kept beside the
+table (`.jsonl`) until all are done, and not run again.
 """
 
 from __future__ import annotations
@@ -66,30 +68,29 @@ def solve(row: dict) -> dict:
     level = grid_level(row)
     method = dqc.KS(row["xc"], restricted, grid_level=level) if row["xc"] else dqc.HF(restricted)
     try:
-        runs = [dqc.solve(mol, method, solver=dqc.Auto())]
-        if SOFT[0] < float(runs[0].certificate.lowest_hessian_eigenvalue) < SOFT[1]:
-            runs.append(dqc.solve(mol, method, solver=dqc.Auto(starts=STARTS), guess=runs[0]))
+        solution = dqc.solve(mol, method)
+        seconds = time.perf_counter() - start
+        c = solution.certificate
+        looked = c.stable is not None
+        soft = looked and SOFT[0] < float(c.lowest_hessian_eigenvalue) < SOFT[1]
+        again = (
+            dqc.solve(mol, method, solver=dqc.Auto(starts=STARTS), guess=solution) if soft else None
+        )
     except dqc.errors.DqcLiteError as error:
         return {"outcome": "raised", "error": f"{type(error).__name__}: {error}"[:200]}
-    certificates = [run.certificate for run in runs]
-    last = certificates[-1]
-
-    def total(name: str) -> int:
-        return sum(int(getattr(c, name)) for c in certificates)
-
     return {
-        "energy": float(runs[-1].energy), "first": float(runs[0].energy),
-        "stable": bool(last.stable), "cycles": sum(int(run.iterations) for run in runs),
-        "second_order": total("second_order_cycles"), "left": total("saddle_points_left"),
-        "builds": total("fock_builds"), "eigenvalue": float(last.lowest_hessian_eigenvalue),
-        "minima": different(last.start_energies), "seconds": round(time.perf_counter() - start, 1),
+        "energy": float(solution.energy), "stable": bool(c.stable) if looked else None,
+        "cycles": int(solution.iterations), "second_order": int(c.second_order_cycles),
+        "left": int(c.saddle_points_left), "builds": int(c.fock_builds),
+        "eigenvalue": float(c.lowest_hessian_eigenvalue) if looked else None,
+        "gap": float(c.gap), "starts": None if again is None else float(again.energy),
+        "minima": None if again is None else different(again.certificate.start_energies),
+        "seconds": round(seconds, 1),
     }  # fmt: skip
 
 
-def different(energies: Any) -> int | None:
-    """How many differ; None where one was looked for."""
-    if energies is None:
-        return None
+def different(energies: Any) -> int:
+    """How many differ."""
     found = sorted(float(e) for e in energies if e == e)
     return 1 + sum(b - a > SAME for a, b in itertools.pairwise(found))
 
@@ -99,13 +100,13 @@ def outcome(row: dict, made: dict) -> str:
     if "outcome" in made:
         return made["outcome"]
     reference = lowest_known(row)
-    if not made["stable"]:
+    if made["stable"] is False:
         return "unstable, said so"
     if reference is None:
-        return "stable, no reference"
+        return "no reference"
     above, tolerance = made["energy"] - reference, TOLERANCE[row["xc"] is None]
     if above > tolerance:
-        return "other stable"
+        return "other stable" if made["stable"] else "unnoticed"
     return "lowest known" if above > -tolerance else "lower"
 
 
@@ -126,14 +127,20 @@ def line(row: dict, made: dict) -> str:
     name = f"{row['name']}"
     method = row["method"] if not row["xc"] else f"{row['method']} {row['xc']}"
     basis = row["basis"] if isinstance(row["basis"], str) else "mixed"
-    keys = ("cycles", "second_order", "left", "builds", "minima")
-    numbers = ["" if made.get(k) is None else str(made[k]) for k in keys]
-    eigenvalue = made.get("eigenvalue")
-    numbers.insert(3, "" if eigenvalue is None else f"{eigenvalue:.0e}")
-    energy, known = made.get("energy"), lowest_known(row)
-    values = ["" if energy is None else f"{energy:.8f}"]
-    values.append("" if energy is None or known is None else f"{energy - known:+.1e}")
-    cells = [name, method, basis, *values, *numbers, outcome(row, made), of_peer(row)]
+    known = lowest_known(row)
+
+    def shown(key: str, style: str) -> str:
+        return "" if made.get(key) is None else format(made[key], style)
+
+    def above(key: str) -> str:
+        return "" if made.get(key) is None or known is None else f"{made[key] - known:+.1e}"
+
+    cells = [
+        name, method, basis, shown("energy", ".8f"), above("energy"), shown("cycles", "d"),
+        shown("second_order", "d"), shown("left", "d"), shown("gap", ".2f"),
+        shown("eigenvalue", ".0e"), shown("builds", "d"), outcome(row, made), above("starts"),
+        shown("minima", "d"), of_peer(row),
+    ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
 
@@ -176,12 +183,12 @@ def write(path: pathlib.Path, rows: list[dict], done: dict[str, dict]) -> None:
     counts = ", ".join(f"{outcomes.count(o)} {o}" for o in sorted(set(outcomes)))
     head = [
         "case", "method", "basis", "E / hartree", "E - lowest known", "cycles", "second order",
-        "saddle points left", "lowest eigenvalue", "Fock builds", "minima", "outcome",
-        "PySCF's default",
+        "saddle points left", "gap", "lowest eigenvalue", "Fock builds", "outcome", "with starts",
+        "minima", "PySCF's default",
     ]  # fmt: skip
     stamp = datetime.date.today().isoformat()
     text = [
-        "# Difficult self-consistent fields, `dqc_lite.Auto()` from the default guess", "",
+        "# Difficult self-consistent fields, the default solver from the default guess", "",
         f"{stamp}, by `benchmarks/difficult.py`: {len(rows)} cases, {counts}. \"PySCF's default\" "
         "says by how much it is above the lowest stable energy known.", "",
         "| " + " | ".join(head) + " |", "|" + " --- |" * len(head),

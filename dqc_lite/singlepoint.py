@@ -9,7 +9,6 @@ derivatives are those at fixed density matrix P and energy-weighted density matr
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 import warnings
@@ -20,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._arguments import named_arguments
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import (
@@ -46,7 +44,7 @@ from dqc_lite.scf.auto import solver_of
 from dqc_lite.scf.checkpoint import Checkpoint, Recorder, fingerprint
 from dqc_lite.scf.guess import Start
 from dqc_lite.scf.loop import SCFState, Solver, scf
-from dqc_lite.scf.reference import Reference
+from dqc_lite.scf.reference import Reference, gap
 from dqc_lite.scf.solution import Certificate, Solution
 
 
@@ -227,8 +225,9 @@ def solve(
     Args:
         mol: the molecule.
         method: Hartree-Fock by default.
-        solver: convergence criteria and acceleration: "auto" (default: DIIS, then second order
-            where that fails), "diis", "second-order", or `DIIS`, `SecondOrder`, `Auto`.
+        solver: convergence criteria and acceleration: "auto" (default: DIIS, second order where
+            that fails, and downhill from saddle points where there is reason to expect one),
+            "diis", "second-order", or `DIIS`, `SecondOrder`, `Auto`.
         guess: "minao" (projected minimal free atoms), "atom" (free atoms in the same basis),
             "huckel" (combinations of their orbitals), "sap" (superposition of atomic potentials)
             or "core" (no electron repulsion); a density matrix (spin, ao, ao); a `Solution` or the
@@ -361,7 +360,7 @@ def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solu
     certificate = Certificate(
         energy_change=fixed.delta_energy,
         orbital_gradient=fixed.gradient,
-        gap=_gap(mo_energy, fixed.mo_occ, fixed.kept, reference),
+        gap=gap(mo_energy, fixed.mo_occ, fixed.kept, reference),
         kept_orbitals=fixed.kept,
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
@@ -413,14 +412,3 @@ def _warn_linear_dependence(state: SCFState, mol: Molecule) -> None:
             f"the basis is nearly linearly dependent: {removed} of {mol.nao} combinations removed.",
             stacklevel=3,
         )
-
-
-@functools.partial(adaptive_jit, static_argnums=(3,))
-def _gap(mo_energy: Array, mo_occ: Array, kept: Array, reference: Reference) -> Array:
-    present = jnp.arange(mo_energy.shape[1]) < kept
-    # a smeared orbital counts as occupied when it is so at least by half
-    half = 0.5 * reference.filling.degeneracy if reference.smeared else 0.0
-    occupied = mo_occ > half
-    highest = jnp.max(jnp.where(occupied, mo_energy, -jnp.inf), axis=1)
-    lowest = jnp.min(jnp.where(~occupied & present, mo_energy, jnp.inf), axis=1)
-    return jnp.min(lowest - highest)

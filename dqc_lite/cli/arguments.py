@@ -136,11 +136,11 @@ def _add_scf_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--solver", choices=("auto", "diis", "second-order"), default="auto",
-        help="auto (default): diis, then second order where that fails",
+        help="auto (default): diis, second order where that fails, minima where it is doubtful",
     )  # fmt: skip
     add(
         "--stability", action="store_true",
-        help="with auto: look whether the solution is a minimum, and go on downhill if not",
+        help="with auto: look in every case whether the solution is a minimum, go on if not",
     )  # fmt: skip
     add(
         "--guess", default="minao", metavar="NAME",

@@ -27,8 +27,8 @@ Fields of every command (units also stand in the file, in ``units``):
   unrestricted), of the orbitals left after the removal of linear dependence
 - ``certificate``: ``energy_change``, ``orbital_gradient``, ``gap`` in hartree (null where there is
   no virtual or no occupied orbital), ``kept_orbitals``, ``fock_builds``, ``second_order_cycles``,
-  ``saddle_points_left``, and with ``--stability`` ``lowest_hessian_eigenvalue`` (hartree) and
-  ``stable``, else null
+  ``saddle_points_left``, ``lowest_hessian_eigenvalue`` (hartree) and ``stable`` (null where the
+  stability was not examined)
 
 ``forces`` adds ``forces``: one list of three for each atom, hartree/bohr; null if not converged.
 

@@ -104,10 +104,14 @@ def log(solution: Solution) -> str:
         f"cycle={cycle:>3} E= {energy(value)}  delta_E= {change: .2e}  |g|= {gradient:.2e}"
         for cycle, (value, change, gradient) in enumerate(history, 1)
     ]
-    newton, left = solution.certificate.second_order_cycles, solution.certificate.saddle_points_left
-    if newton:
-        text = f"second order: the last {int(newton)} cycles"
-        lines.append(text + (f", {int(left)} saddle points left" if left else ""))
+    c = solution.certificate
+    if c.second_order_cycles:
+        text = f"second order: the last {int(c.second_order_cycles)} cycles"
+        left = int(c.saddle_points_left)
+        lines.append(text + (f", {left} saddle points left" if left else ""))
+    if c.stable is not None:
+        kind = "a minimum" if c.stable else "NOT a minimum: energy and forces are of a saddle point"
+        lines.append(f"stability: lowest curvature {c.lowest_hessian_eigenvalue:.4f}, {kind}")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,9 @@ class Auto:
         gradient_tol: ... and the norm of the orbital gradient is less.
         stability: whether to compute the lowest eigenvalue of the orbital Hessian and to leave
             saddle points: the solution is then a minimum with respect to small rotations that
-            keep the kind of determinant.
+            keep the kind of determinant. "doubtful" does so where a saddle point is likely: at
+            small orbital gaps (`dqc_lite.scf.stability.doubtful`) and where DIIS did not converge;
+            under a trace, where these are not known, always.
         max_follow: saddle points left at most.
         max_second_order: cycles of the second-order method.
         traced: whether programs under `jax.jit` and `jax.vmap` hold all stages, which takes
@@ -55,7 +57,7 @@ class Auto:
     max_cycle: int = static(default=40)
     energy_tol: float = static(default=1e-10)
     gradient_tol: float = static(default=1e-8)
-    stability: bool = static(default=True)
+    stability: bool | Literal["doubtful"] = static(default=True)
     max_follow: int = static(default=10)
     max_second_order: int = static(default=60)
     traced: bool = static(default=True)
@@ -68,10 +70,12 @@ class Auto:
         self.second()
         require_count(self, 0, math.inf, "max_follow")
         require_count(self, 1, math.inf, "starts")
-        require_flag(self, "stability", "traced", "external")
-        if self.starts > 1 and not self.stability:
+        require_flag(self, "traced", "external")
+        if not (isinstance(self.stability, bool) or self.stability == "doubtful"):
+            raise InputError(f"stability = {self.stability!r} must be True, False or 'doubtful'.")
+        if self.starts > 1 and self.stability is not True:
             raise InputError(f"starts = {self.starts} compares minima: it needs stability=True.")
-        if self.external and not self.stability:
+        if self.external and self.stability is not True:
             raise InputError("external = True is about a minimum: it needs stability=True.")
 
     def first(self) -> DIIS:
@@ -84,9 +88,9 @@ class Auto:
         return SecondOrder(self.max_second_order, self.energy_tol, self.gradient_tol)
 
 
-DEFAULT = Auto(max_cycle=60, stability=False, traced=False)
-"""The solver when none is named: where DIIS converges it is just that. The slowest system of the
-G2 set takes 56 cycles of DIIS."""
+DEFAULT = Auto(max_cycle=60, stability="doubtful", traced=False)
+"""The solver when none is named: for closed shells of ordinary gaps just DIIS, where that
+converges. The slowest system of the G2 set takes 56 cycles of it."""
 
 SOLVERS = {"auto": DEFAULT, "diis": DIIS(), "second-order": SecondOrder()}
 """By name."""
@@ -124,21 +128,28 @@ def staged(
 
     Outside of a trace each stage is compiled when it is needed, inside all are one program.
     """
-    examined = isinstance(solver, Auto) and solver.stability
     inside = is_traced(start)
-    if not (inside or examined) and (bool(start.converged) or not bool(_usable(start, reference))):
-        return start
     newton = solver if isinstance(solver, SecondOrder) else solver.second()
     rows = len(start.history) + newton.max_cycle
     stages = _Stages(hamiltonian, integrals, overlap, newton, reference, recorder, rows)
     # states that are compared, and branches of a traced program, must be alike
-    several = examined and solver.starts > 1
+    several = isinstance(solver, Auto) and solver.starts > 1
     state = _with_rows(start, rows) if inside or several else start
     state = _cond(
-        ~state.converged & _usable(state, reference),
+        _to_be_helped(state, reference),
         lambda s: stages.converge(s, s.mo_coeff if mo_coeff is None else mo_coeff), state,
     )  # fmt: skip
+    examined = isinstance(solver, Auto) and _examines(solver, hamiltonian, state, reference)
     return stages.examined(state, solver) if examined else state
+
+
+def _examines(
+    solver: Auto, hamiltonian: Hamiltonian, state: SCFState, reference: Reference
+) -> bool:
+    """Whether to look at the stability of the state."""
+    if solver.stability != "doubtful" or is_traced(state):
+        return bool(solver.stability)
+    return bool(state.converged) and stability.doubtful(hamiltonian, state, reference)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,6 +243,14 @@ def _better(best: SCFState, found: SCFState, number: Array | int) -> SCFState:
     )  # fmt: skip
 
 
+def _to_be_helped(state: SCFState, reference: Reference) -> Bool[Array, ""] | bool:
+    """Whether the first stage has failed, and not for lack of functions or finite numbers."""
+    if is_traced(state):
+        return ~state.converged & _usable(state, reference)
+    # nothing is compiled for this where the first stage was enough
+    return not bool(state.converged) and bool(_usable(state, reference))
+
+
 def _usable(state: SCFState, reference: Reference) -> Bool[Array, ""]:
     enough = state.kept >= max(reference.nalpha, reference.nbeta)
     return enough & jnp.isfinite(state.energy)
@@ -263,7 +282,7 @@ def is_traced(tree: Any) -> bool:
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
 
 
-def _cond(predicate: Array, function: Callable[[T], T], x: T) -> T:
+def _cond(predicate: Array | bool, function: Callable[[T], T], x: T) -> T:
     """`function(x)` or x; values that are known decide at once."""
     if is_traced(predicate):
         return jax.lax.cond(predicate, function, lambda same: same, x)

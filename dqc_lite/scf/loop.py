@@ -77,7 +77,8 @@ def _first_stage(solver: Solver, reference: Reference) -> DIIS:
                 "fills by; leave out one of them."
             )
         return solver
-    if reference.filling is not None and (isinstance(solver, SecondOrder) or solver.stability):
+    second_order = isinstance(solver, SecondOrder) or solver.stability is True
+    if reference.filling is not None and second_order:
         raise MethodError(
             f"smearing and given occupations are solved by DIIS, not by {type(solver).__name__}; "
             "use solver=dqc_lite.DIIS()."

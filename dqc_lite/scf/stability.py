@@ -20,13 +20,20 @@ from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.errors import MethodError
 from dqc_lite.scf import davidson
-from dqc_lite.scf.reference import Reference
+from dqc_lite.scf.reference import Reference, gap
 from dqc_lite.scf.rotations import Surface, turned
 from dqc_lite.scf.state import SCFState, total
 from dqc_lite.terms import Hamiltonian
 
 NEGATIVE = -1e-5
 """Eigenvalues (hartree) above this are rounding: degenerate open shells have exact zeros."""
+
+SMALL_GAP = {"closed": (0.05, 0.5), "open": (0.15, 0.8)}
+"""(a, b) hartree: an orbital gap below a + b (fraction of exact exchange) makes a saddle point
+likely enough to look for one. Exchange takes the attraction of electron and hole off the gap, up to
+half a hartree where both are small: N2 stretched to 1.5 angstrom (Hartree-Fock, 6-31G) has a gap of
+0.49 and an eigenvalue of -0.02. In open shells spin polarization comes to it: O2 in 6-31G has 0.64
+and -0.01. Functionals without exchange take off next to nothing."""
 
 TOLERANCE = 1e-3
 """Residual (hartree) of the eigenvector; the eigenvalue is good to its square."""
@@ -106,6 +113,20 @@ def _lowest(product, surface: Surface) -> Stability:
     )
 
 
+def doubtful(hamiltonian: Hamiltonian, state: SCFState, reference: Reference) -> bool:
+    """Whether a state that has converged may well be no minimum.
+
+    So it is where DIIS had to be helped, where alpha and beta orbitals may differ but need not, and
+    where the orbital gap is small.
+    """
+    alike = reference.kind == "unrestricted" and reference.nalpha == reference.nbeta
+    if alike or int(state.newton) > 0:
+        return True
+    a, b = SMALL_GAP["closed" if reference.kind == "restricted" else "open"]
+    least = a + b * float(hamiltonian.exchange_fraction)
+    return float(gap(state.mo_energy, state.mo_occ, state.kept, reference)) < least
+
+
 @functools.partial(adaptive_jit, static_argnums=(4,))
 def displaced(
     hamiltonian: Hamiltonian, integrals: Any, state: SCFState, mode: Array, reference: Reference
@@ -122,6 +143,7 @@ def displaced(
     return turned(state.mo_coeff, angles[jnp.argmin(jax.lax.map(energy, angles))] * k)
 
 
+@jax.jit
 def certified(state: SCFState, found: Stability) -> SCFState:
     """The state with its stability."""
     return dataclasses.replace(
@@ -130,6 +152,7 @@ def certified(state: SCFState, found: Stability) -> SCFState:
     )  # fmt: skip
 
 
+@jax.jit
 def certified_externally(state: SCFState, found: Stability) -> SCFState:
     """The state with its stability against different orbitals for different spins."""
     return dataclasses.replace(

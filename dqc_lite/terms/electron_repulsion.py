@@ -44,6 +44,12 @@ class ElectronRepulsion:
         """No exact exchange of any range."""
         return self.exchange is None and self.long_range is None
 
+    @property
+    def exchange_fraction(self) -> float | Array:
+        """That of the range which has most of it."""
+        near = 0.0 if self.exchange is None else self.exchange
+        return max(near, near if self.long_range is None else near + self.long_range)
+
     def prepare(self, mol: Molecule, orbs: Orbitals) -> tuple[Builder, Builder | None]:
         """Builders of the whole repulsion and of its long range."""
         whole = self._builder(mol, orbs, None)

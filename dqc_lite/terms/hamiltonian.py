@@ -20,6 +20,11 @@ class Hamiltonian:
 
     terms: tuple
 
+    @property
+    def exchange_fraction(self) -> float | Array:
+        """The share of exact exchange, at most, of any range."""
+        return max(getattr(t, "exchange_fraction", 0.0) for t in self.terms)
+
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Any, ...]:
         """Integrals of every term."""
         return tuple(t.prepare(mol, orbitals) for t in self.terms)

@@ -17,7 +17,7 @@ import dqc_lite as dqc
 from dqc_lite._compile import options_for
 from dqc_lite.integrals import operators
 
-TIGHT = dqc.DIIS(gradient_tol=1e-10)
+TIGHT = dqc.DIIS(gradient_tol=1e-11)
 STEP = {"positions": 0.003, "field": 0.002, "theta": 0.002}
 NAMES = ("density matrix", "second moments")
 MOLECULES = ("co2", "co2 rotated", "c6h6", "sf6")

@@ -5,7 +5,7 @@ import numpy as np
 import pyscf.scf
 import pytest
 from ase.collections import g2
-from systems import mole
+from systems import mole, molecule
 
 import dqc_lite as dqc
 from dqc_lite.errors import InputError, SCFNotConvergedError
@@ -46,6 +46,44 @@ def test_nobody_to_take_over_nobody_gives_up() -> None:
     assert int(inside.certificate.second_order_cycles) == 0
 
 
+PAIR = "{0} 0 0 0; {1} 0 0 {2}"
+
+
+@pytest.mark.parametrize(
+    ("atoms", "spin", "method"),
+    [
+        (PAIR.format("O", "O", 1.25), 2, dqc.HF()),
+        (PAIR.format("O", "O", 1.25), 2, dqc.HF("rohf")),
+        (PAIR.format("C", "C", 1.25), 0, dqc.HF()),
+        (PAIR.format("H", "H", 2.5), 0, dqc.HF(False)),  # alpha and beta alike until mixed
+    ],
+    ids=["o2", "o2 rohf", "c2", "h2 unrestricted"],
+)
+def test_default_leaves_saddle_points(atoms: str, spin: int, method: dqc.HF) -> None:
+    mol = dqc.Molecule.from_atoms(atoms, "6-31g", spin=spin)
+    first = dqc.solve(mol, method, solver="diis")
+    solution = dqc.solve(mol, method)
+    assert float(solution.energy) < float(first.energy) - 1e-4
+    assert bool(solution.certificate.stable)
+    assert int(solution.certificate.saddle_points_left) > 0
+    assert first.certificate.stable is None
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [("h2o", dqc.HF()), ("nh3", dqc.KS("pbe", grid_level=0)), ("ch3", dqc.KS("pbe", grid_level=0))],
+    ids=["closed shell", "closed shell pbe", "open shell pbe"],
+)
+def test_default_trusts_large_gaps(name: str, method: dqc.HF | dqc.KS) -> None:
+    """Where it looks no further it is just DIIS; a look would have found a minimum."""
+    mol = molecule(name, "6-31g")
+    solution = dqc.solve(mol, method)
+    assert solution.certificate.stable is None
+    looked = dqc.solve(mol, method, solver=dqc.Auto()).certificate
+    assert bool(looked.stable)
+    assert int(looked.fock_builds) > int(solution.certificate.fock_builds)
+
+
 def test_several_minima() -> None:
     """N2 pulled apart: the orbitals of three bonds break their symmetry in several ways."""
     mol = dqc.Molecule.from_atoms("N 0 0 0; N 0 0 2", "sto-3g")
@@ -84,5 +122,9 @@ def test_several_minima_inside_of_jit() -> None:
 def test_minima_are_compared_where_they_are_looked_for() -> None:
     with pytest.raises(InputError, match=r"starts = 3 compares minima: it needs stability=True"):
         dqc.Auto(starts=3, stability=False)
+    with pytest.raises(InputError, match="starts = 2 compares minima"):
+        dqc.Auto(starts=2, stability="doubtful")
+    with pytest.raises(InputError, match="stability = 'often' must be True, False or 'doubtful'"):
+        dqc.Auto(stability="often")
     with pytest.raises(InputError, match="starts = 0"):
         dqc.Auto(starts=0)

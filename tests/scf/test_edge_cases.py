@@ -57,7 +57,7 @@ def test_orbitals_of_the_solution() -> None:
     for name, method in (("nh3", dqc.HF()), ("o2", dqc.HF()), ("o2", dqc.HF("rohf"))):
         mol = molecule(name, "6-31g")
         mf = mean_field(mol, "6-31g", method)
-        solution = dqc.solve(mol, method)
+        solution = dqc.solve(mol, method, solver="diis")  # O2: at a saddle point, as PySCF's
         s = mole(mol, "6-31g").intor("int1e_ovlp")
         c = np.asarray(solution.mo_coeff)
         eye = np.eye(mol.nao)

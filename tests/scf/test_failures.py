@@ -98,8 +98,8 @@ def test_default_solver_says_when_second_order_took_over(monkeypatch) -> None:
 
 
 def test_default_costs_what_diis_costs(compilations) -> None:
-    """Nothing of the second stage is compiled, and under jit it is not there."""
-    mol = molecule("ch3", "sto-3g")
+    """Nothing of further stages is compiled at a large gap, and under jit they are not there."""
+    mol = molecule("nh3", "sto-3g")
     dqc.solve(mol, solver=dqc.DIIS(max_cycle=60, patience=20))
     with compilations() as count:
         dqc.solve(mol)
