@@ -116,7 +116,8 @@ def _solver(options: Namespace) -> Solver:
     if options.solver == "second-order":
         return SecondOrder(cycles, **tolerances)
     newton = min(cycles, DEFAULT.max_second_order)
-    return Auto(cycles, stability=options.stability, max_second_order=newton, **tolerances)
+    stability = options.stability or DEFAULT.stability
+    return Auto(cycles, stability=stability, max_second_order=newton, **tolerances)
 
 
 def _check_auxiliary(mol: Molecule, method: Method) -> None:
