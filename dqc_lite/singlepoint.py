@@ -88,6 +88,24 @@ class Problem:
         return self.method.hamiltonian(self.mol, self.electric_field)
 
 
+def _described(
+    mol: Molecule,
+    method: Method | None = None,
+    *,
+    solver: Solver | str | None = None,
+    guess: Any = "minao",
+    electric_field: Any = None,
+    throw: bool = True,
+    checkpoint: str | os.PathLike | None = None,
+) -> Problem:
+    """What the arguments of `energy` describe."""
+    return Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
+
+
+# messages call it "this function": users name functions built on it
+problem_of = named_arguments(_described)
+
+
 class Status(NamedTuple):
     """How the SCF ended."""
 

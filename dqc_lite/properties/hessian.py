@@ -9,7 +9,6 @@ import jax
 from jax.flatten_util import ravel_pytree
 
 from dqc_lite import singlepoint
-from dqc_lite._arguments import named_arguments
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Converged, relaxed_energy, tangent_along
@@ -29,7 +28,7 @@ def hessian(
     their integrals and response equations. Differentiable. Arguments and errors as in `energy`,
     and `ResponseError` where the state is unstable or orbitally degenerate.
     """
-    problem = _problem(mol, method, **options)
+    problem = singlepoint.problem_of(mol, method, **options)
     matrix, status = _second_derivatives(problem)
     if problem.throw:
         singlepoint.require_convergence(status, mol)
@@ -70,7 +69,7 @@ def converge(
 ) -> tuple[Problem, Converged, Solution]:
     """The self-consistent field, with an electric field even where that is 0."""
     field = [0.0] * 3 if electric_field is None else electric_field
-    problem = _problem(mol, method, electric_field=field, **options)
+    problem = singlepoint.problem_of(mol, method, electric_field=field, **options)
     converged, state = singlepoint.converge(problem)
     if problem.throw:
         singlepoint.require_convergence(singlepoint.status_of(state), mol)
@@ -98,21 +97,6 @@ def derivatives_of(problem: Problem, converged: Converged, solution: Solution) -
 def _of_positions(matrix: Float[Array, "input input"], natm: int) -> Array:
     n = 3 * natm
     return matrix[:n, :n].reshape(natm, 3, natm, 3)
-
-
-@named_arguments
-def _problem(
-    mol: Molecule,
-    method: Method | None = None,
-    *,
-    solver: Any = None,
-    guess: Any = "minao",
-    electric_field: Any = None,
-    throw: bool = True,
-    checkpoint: Any = None,
-) -> Problem:
-    """What the arguments of `dqc_lite.energy` describe."""
-    return Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
 
 
 @jax.custom_jvp

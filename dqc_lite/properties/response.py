@@ -18,7 +18,6 @@ from dqc_lite.implicit.singular import solved
 from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.method import Method
 from dqc_lite.molecule import Molecule
-from dqc_lite.properties.hessian import _problem
 from dqc_lite.terms import Hamiltonian
 
 
@@ -53,7 +52,7 @@ def response_certificate(
     found is returned. To be used inside of `jax.jit` too. Arguments and errors as in
     `density_matrix`; `ResponseError` only for occupations out of order.
     """
-    problem = _problem(mol, method, **options)
+    problem = singlepoint.problem_of(mol, method, **options)
     converged, state = singlepoint.converge(problem)
     if problem.throw:
         singlepoint.require_convergence(singlepoint.status_of(state), mol)
