@@ -9,9 +9,9 @@ derivatives are those at fixed density matrix P and energy-weighted density matr
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
-import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -19,8 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._arguments import named_arguments
+from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
+from dqc_lite._warnings import warn
 from dqc_lite.errors import (
     BasisTooSmallError,
     InputError,
@@ -44,7 +46,7 @@ from dqc_lite.scf.auto import solver_of
 from dqc_lite.scf.checkpoint import Checkpoint, Recorder, fingerprint
 from dqc_lite.scf.guess import Start
 from dqc_lite.scf.loop import SCFState, Solver, scf
-from dqc_lite.scf.reference import Reference, gap
+from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.solution import Certificate, Solution
 
 
@@ -117,12 +119,15 @@ class Status(NamedTuple):
     gradient: Array
     kept: Array
     density: Array
+    stable: Array | None
+    curvature: Array | None
 
 
 def status_of(state: SCFState) -> Status:
     return Status(
         state.converged, state.poison, state.iterations,
         state.energy, state.delta_energy, state.gradient, state.kept, state.density.matrix,
+        state.stable, state.stability,
     )  # fmt: skip
 
 
@@ -202,6 +207,14 @@ def converge(problem: Problem) -> tuple[Converged, SCFState]:
     return converged, state
 
 
+def converge_or_raise(problem: Problem) -> tuple[Converged, SCFState]:
+    """`converge`, with the exception of an SCF that failed, if these are wanted."""
+    converged, state = converge(problem)
+    if problem.throw:
+        require_convergence(status_of(state), problem.mol)
+    return converged, state
+
+
 @jax.custom_jvp
 def energy_and_status(problem: Problem) -> tuple[Array, Status]:
     *_, state = _self_consistent(problem)
@@ -261,9 +274,7 @@ def solve(
         PrecisionError, InputError, CheckpointError.
     """
     problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
-    converged, state = converge(problem)
-    if throw:
-        require_convergence(status_of(state), mol)
+    converged, state = converge_or_raise(problem)
     _warn_linear_dependence(state, mol)
     return solution_of(problem, converged, state)
 
@@ -327,9 +338,7 @@ def solve_with_forces(
     Arguments and errors as in `solve`; forces are NaN where the SCF did not converge.
     """
     problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
-    converged, state = converge(problem)
-    if throw:
-        require_convergence(status_of(state), mol)
+    converged, state = converge_or_raise(problem)
     _warn_linear_dependence(state, mol)
 
     def energy_at(positions: Array) -> Array:
@@ -359,9 +368,7 @@ def density_matrix(
     unstable or orbitally degenerate (NaN under `jax.jit`, or with `throw=False`).
     """
     problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
-    converged, state = converge(problem)
-    if throw:
-        require_convergence(status_of(state), mol)
+    converged, state = converge_or_raise(problem)
     return relaxed_density(problem, converged).matrix * state.poison
 
 
@@ -378,7 +385,7 @@ def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solu
     certificate = Certificate(
         energy_change=fixed.delta_energy,
         orbital_gradient=fixed.gradient,
-        gap=gap(mo_energy, fixed.mo_occ, fixed.kept, reference),
+        gap=_gap(mo_energy, fixed.mo_occ, fixed.kept, reference),
         kept_orbitals=fixed.kept,
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
@@ -405,6 +412,7 @@ def require_convergence(state: Status, mol: Molecule) -> bool:
     except jax.errors.ConcretizationTypeError:
         return False
     if converged:
+        _warn_saddle_point(state)
         return True
     if int(state.kept) < max(mol.nelec):
         raise BasisTooSmallError(
@@ -420,13 +428,32 @@ def require_convergence(state: Status, mol: Molecule) -> bool:
     raise SCFNotConvergedError(cycles, *numbers, np.asarray(state.density))
 
 
+def _warn_saddle_point(state: Status) -> None:
+    if state.stable is not None and not bool(state.stable):
+        warn(
+            "the SCF has converged at a saddle point, lowest curvature "
+            f"{float(state.curvature):.4f} hartree (certificate.stable is False); try another "
+            "guess, or Auto(starts=4)."
+        )
+
+
 def _warn_linear_dependence(state: SCFState, mol: Molecule) -> None:
     try:
         removed = mol.nao - int(state.kept)
     except jax.errors.ConcretizationTypeError:
         return
     if removed:
-        warnings.warn(
-            f"the basis is nearly linearly dependent: {removed} of {mol.nao} combinations removed.",
-            stacklevel=3,
+        warn(
+            f"the basis is nearly linearly dependent: {removed} of {mol.nao} combinations removed."
         )
+
+
+@functools.partial(adaptive_jit, static_argnums=(3,))
+def _gap(mo_energy: Array, mo_occ: Array, kept: Array, reference: Reference) -> Array:
+    present = jnp.arange(mo_energy.shape[1]) < kept
+    # a smeared orbital counts as occupied when it is so at least by half
+    half = 0.5 * reference.filling.degeneracy if reference.smeared else 0.0
+    occupied = mo_occ > half
+    highest = jnp.max(jnp.where(occupied, mo_energy, -jnp.inf), axis=1)
+    lowest = jnp.min(jnp.where(~occupied & present, mo_energy, jnp.inf), axis=1)
+    return jnp.min(lowest - highest)

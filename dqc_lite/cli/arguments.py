@@ -136,7 +136,7 @@ def _add_scf_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--solver", choices=("auto", "diis", "second-order"), default="auto",
-        help="auto (default): diis, second order where that fails, minima where it is doubtful",
+        help="auto (default): diis, second order where that fails, away from likely saddle points",
     )  # fmt: skip
     add(
         "--stability", action="store_true",

@@ -14,7 +14,7 @@ from dqc_lite.integrals import layouts
 from dqc_lite.method import HF, KS, Method, Restricted
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
-from dqc_lite.scf.auto import DEFAULT, Auto
+from dqc_lite.scf.auto import DEFAULT
 from dqc_lite.scf.diis import DIIS
 from dqc_lite.scf.loop import Solver
 from dqc_lite.scf.second_order import SecondOrder
@@ -116,8 +116,10 @@ def _solver(options: Namespace) -> Solver:
     if options.solver == "second-order":
         return SecondOrder(cycles, **tolerances)
     newton = min(cycles, DEFAULT.max_second_order)
-    stability = options.stability or DEFAULT.stability
-    return Auto(cycles, stability=stability, max_second_order=newton, **tolerances)
+    return dataclasses.replace(
+        DEFAULT, max_cycle=cycles, max_second_order=newton,
+        stability=options.stability or DEFAULT.stability, **tolerances,
+    )  # fmt: skip
 
 
 def _check_auxiliary(mol: Molecule, method: Method) -> None:

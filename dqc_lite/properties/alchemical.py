@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 
+from dqc_lite import singlepoint
 from dqc_lite._types import Array, Float
+from dqc_lite.implicit import Converged, relaxed_energy
 from dqc_lite.method import Method
 from dqc_lite.molecule import Molecule
-from dqc_lite.singlepoint import energy
 
 
 def alchemical_derivatives(
@@ -23,8 +24,12 @@ def alchemical_derivatives(
     charge may grow on them. Arguments and errors as in `energy`.
     """
 
-    def at(charges: Array) -> Array:
-        return energy(dataclasses.replace(mol, charges=charges), method, **options)
+    problem = singlepoint.problem_of(mol, method, **options)
+    converged, _ = singlepoint.converge_or_raise(problem)
+
+    def at(charges: Array, converged: Converged) -> Array:
+        changed = dataclasses.replace(mol, charges=charges)
+        return relaxed_energy(dataclasses.replace(problem, mol=changed), converged)
 
     first = jax.grad(at)
-    return first(mol.charges), jax.jit(jax.jacfwd(first))(mol.charges)
+    return first(mol.charges, converged), jax.jit(jax.jacfwd(first))(mol.charges, converged)

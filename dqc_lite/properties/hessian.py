@@ -70,9 +70,7 @@ def converge(
     """The self-consistent field, with an electric field even where that is 0."""
     field = [0.0] * 3 if electric_field is None else electric_field
     problem = singlepoint.problem_of(mol, method, electric_field=field, **options)
-    converged, state = singlepoint.converge(problem)
-    if problem.throw:
-        singlepoint.require_convergence(singlepoint.status_of(state), mol)
+    converged, state = singlepoint.converge_or_raise(problem)
     return problem, converged, singlepoint.solution_of(problem, converged, state)
 
 
@@ -108,10 +106,12 @@ def _second_derivatives(problem: Problem) -> tuple[Array, Status]:
 
 
 def _rule(primals: tuple, tangents: tuple) -> Any:
-    """The derivative is that of ``jax.hessian(energy)``."""
+    """The derivative is that of ``jax.hessian(energy)``, at the same solution."""
     (problem,), (moves,) = primals, tangents
-    value, status = _second_derivatives(problem)
-    tangent = tangent_along(_nested, problem, moves)
+    fixed = jax.lax.stop_gradient(problem)
+    converged, state = singlepoint.converge(fixed)
+    value, status = second_derivatives(fixed, converged), singlepoint.status_of(state)
+    tangent = tangent_along(lambda p: _nested(p, converged), problem, moves)
     return (value, status), (tangent, jax.tree.map(singlepoint.no_tangent, status))
 
 
@@ -119,14 +119,14 @@ _second_derivatives.defjvp(_rule, symbolic_zeros=True)
 
 
 @jax.jit
-def _nested(problem: Problem) -> Array:
+def _nested(problem: Problem, converged: Converged) -> Array:
     flat, unflatten = ravel_pytree((problem.mol.positions, problem.electric_field))
 
     def energy(x: Array) -> Array:
         positions, field = unflatten(x)
         mol = problem.mol.with_positions(positions)
-        return singlepoint.energy_and_status(
-            dataclasses.replace(problem, mol=mol, electric_field=field)
-        )[0]
+        return relaxed_energy(
+            dataclasses.replace(problem, mol=mol, electric_field=field), converged
+        )
 
     return jax.hessian(energy)(flat)

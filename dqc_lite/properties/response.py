@@ -53,9 +53,7 @@ def response_certificate(
     `density_matrix`; `ResponseError` only for occupations out of order.
     """
     problem = singlepoint.problem_of(mol, method, **options)
-    converged, state = singlepoint.converge(problem)
-    if problem.throw:
-        singlepoint.require_convergence(singlepoint.status_of(state), mol)
+    converged, state = singlepoint.converge_or_raise(problem)
     relaxed.coordinates(converged).check(converged)
     dual = jax.grad(loss)(converged.density.matrix)
     found = _found(converged, problem.hamiltonian(), dual)

@@ -43,8 +43,9 @@ class Auto:
             under a trace, where these are not known, always.
         max_follow: saddle points left at most.
         max_second_order: cycles of the second-order method.
-        traced: whether programs under `jax.jit` and `jax.vmap` hold all stages, which takes
-            several times longer to compile, or DIIS only.
+        traced: whether programs of values that are not known yet (`jax.jit`, `jax.vmap`,
+            `jax.checkpoint`, loops of `jax.lax`) hold all stages, which takes several times longer
+            to compile, or DIIS only.
         patience: the second-order method takes over earlier when in so many cycles of DIIS the
             smallest gradient has not halved.
         starts: number of minima to look for, of which the lowest is taken: the first from the
@@ -147,8 +148,10 @@ def _examines(
     solver: Auto, hamiltonian: Hamiltonian, state: SCFState, reference: Reference
 ) -> bool:
     """Whether to look at the stability of the state."""
-    if solver.stability != "doubtful" or is_traced(state):
-        return bool(solver.stability)
+    if isinstance(solver.stability, bool):
+        return solver.stability
+    if is_traced(state):
+        return True
     return bool(state.converged) and stability.doubtful(hamiltonian, state, reference)
 
 
@@ -185,16 +188,16 @@ class _Stages:
         return state
 
     def descended(self, state: SCFState, max_follow: int) -> SCFState:
-        """Away from saddle points, that many at most."""
+        """Away from saddle points, that many at most, as long as there is an end to arrive at."""
 
         def leave(carry: tuple[SCFState, Array, Array]) -> tuple[SCFState, Array, Array]:
             state, mode, count = carry
             mo_coeff = stability.displaced(
                 self.hamiltonian, self.integrals, state, mode, self.reference
             )
-            state = self.converge(state, mo_coeff)
-            state = dataclasses.replace(state, left=state.left + 1)
-            return *self.examine(state), count + 1
+            found = self.converge(state, mo_coeff)
+            count = jnp.where(found.converged, count + 1, max_follow)
+            return *self.examine(_unless_lost(state, found)), count
 
         def unstable(carry: tuple[SCFState, Array, Array]) -> Array:
             state, _, count = carry
@@ -234,12 +237,24 @@ def _minimum(state: SCFState, otherwise: float) -> Float[Array, ""]:
 @jax.jit
 def _better(best: SCFState, found: SCFState, number: Array | int) -> SCFState:
     """The lower minimum; what was counted is in `found`."""
-    lower = _minimum(found, jnp.inf) < _minimum(best, jnp.inf)
-    chosen = jax.tree.map(lambda new, old: jnp.where(lower, new, old), found, best)
+    chosen = _chosen(_minimum(found, jnp.inf) < _minimum(best, jnp.inf), found, best)
+    energies = best.start_energies.at[number].set(_minimum(found, jnp.nan))
+    return dataclasses.replace(chosen, left=found.left, start_energies=energies)
+
+
+@jax.jit
+def _unless_lost(saddle: SCFState, found: SCFState) -> SCFState:
+    """What was found below a saddle point, which stays the solution if nothing was."""
+    saddle = _with_rows(saddle, len(found.history))
+    return _chosen(found.converged, dataclasses.replace(found, left=found.left + 1), saddle)
+
+
+def _chosen(condition: Array, found: SCFState, before: SCFState) -> SCFState:
+    """One of two states, with the cycles and Fock builds that were counted to the later one."""
+    chosen = jax.tree.map(lambda new, old: jnp.where(condition, new, old), found, before)
     return dataclasses.replace(
         chosen, iterations=found.iterations, history=found.history, newton=found.newton,
-        fock_builds=found.fock_builds, left=found.left,
-        start_energies=best.start_energies.at[number].set(_minimum(found, jnp.nan)),
+        fock_builds=found.fock_builds,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def scf(
     if alone and solver is not first:
         first = dataclasses.replace(first, patience=None)
     if checkpoint is not None and checkpoint.stage == "second-order" and solver is not first:
-        # it was DIIS that had failed: a cycle of it, for the state, and on with Newton's method
+        # DIIS had failed, or ended at a saddle point: a cycle of it, for the state, then Newton's
         first = dataclasses.replace(first, max_cycle=1)
         mo_coeff = jax.device_put(checkpoint.mo_coeff)
     if recorder is None and checkpoint is None:
@@ -77,8 +77,8 @@ def _first_stage(solver: Solver, reference: Reference) -> DIIS:
                 "fills by; leave out one of them."
             )
         return solver
-    second_order = isinstance(solver, SecondOrder) or solver.stability is True
-    if reference.filling is not None and second_order:
+    more_than_diis = isinstance(solver, SecondOrder) or solver.stability is True
+    if reference.filling is not None and more_than_diis:
         raise MethodError(
             f"smearing and given occupations are solved by DIIS, not by {type(solver).__name__}; "
             "use solver=dqc_lite.DIIS()."

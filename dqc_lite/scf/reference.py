@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._compile import adaptive_jit
-from dqc_lite._types import Array, Float, Int
+from dqc_lite._types import Array, Float
 from dqc_lite.density import Density
 from dqc_lite.errors import MethodError
 from dqc_lite.scf.occupations import Fermi, Filled, Given
@@ -174,22 +174,3 @@ class Reference:
             return 0.5 * (product + product.swapaxes(-1, -2)).sum(0)
         weighted = jnp.einsum("smn,snl,slk->mk", density.matrix, fock, density.matrix)
         return weighted * density.exchange_weight
-
-
-@functools.partial(adaptive_jit, static_argnums=(3,))
-def gap(
-    mo_energy: Float[Array, "set mo"],
-    mo_occ: Float[Array, "set mo"],
-    kept: Int[Array, ""],
-    reference: Reference,
-) -> Float[Array, ""]:
-    """Lowest empty minus highest occupied orbital energy over the spins, hartree; inf without one.
-
-    Of the smeared orbitals those count as occupied that are at least half filled.
-    """
-    present = jnp.arange(mo_energy.shape[1]) < kept
-    half = 0.5 * reference.filling.degeneracy if reference.smeared else 0.0
-    occupied = mo_occ > half
-    highest = jnp.max(jnp.where(occupied, mo_energy, -jnp.inf), axis=1)
-    lowest = jnp.min(jnp.where(~occupied & present, mo_energy, jnp.inf), axis=1)
-    return jnp.min(lowest - highest)

@@ -101,9 +101,12 @@ def turned(mo_coeff: Float[Array, "set ao mo"], k: Matrix) -> Float[Array, "set 
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-    """The energy around orbitals C to second order; F, its Fock matrices, in orbitals."""
+    """The energy around orbitals C to second order; F, its Fock matrices, in orbitals.
 
-    hamiltonian: Hamiltonian
+    Without a Hamiltonian there are gradient and diagonal, but no products.
+    """
+
+    hamiltonian: Hamiltonian | None
     integrals: Any
     layout: Layout
     mo_coeff: Float[Array, "set ao mo"]
@@ -112,7 +115,7 @@ class Surface:
 
     @classmethod
     def at(
-        cls, hamiltonian: Hamiltonian, integrals: Any, reference: Reference,
+        cls, hamiltonian: Hamiltonian | None, integrals: Any, reference: Reference,
         mo_coeff: Float[Array, "set ao mo"], fock: Float[Array, "spin ao ao"],
     ) -> Surface:  # fmt: skip
         """Of orbitals and the Fock matrix of their density; absent orbitals are zero columns."""

@@ -20,11 +20,12 @@ class Certificate:
         kept_orbitals: number of orbitals left after removing linear dependence.
         fock_builds: Fock matrices made, and Hessian-vector products, which cost as much.
         lowest_hessian_eigenvalue: of the orbital Hessian A + B over the rotations that keep the
-            kind of determinant, hartree; None when not asked for.
+            kind of determinant, hartree; None where it was not examined, which the default
+            solver decides by the orbital gap.
         stable: whether that is not negative, so that the energy is a minimum and not at a saddle
-            point; None when not asked for.
+            point; None where it was not examined.
         second_order_cycles: of all cycles those that Newton's method made, the last ones: 0 where
-            DIIS converged.
+            DIIS converged to a state that was not left.
         saddle_points_left: how often the solver went on from an unstable solution.
         start_energies: (start,) hartree, the minima that several starts ended in, NaN for those
             that did not; None where one was asked for. The lowest is the solution.

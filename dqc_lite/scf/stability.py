@@ -20,7 +20,7 @@ from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.errors import MethodError
 from dqc_lite.scf import davidson
-from dqc_lite.scf.reference import Reference, gap
+from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.rotations import Surface, turned
 from dqc_lite.scf.state import SCFState, total
 from dqc_lite.terms import Hamiltonian
@@ -28,12 +28,13 @@ from dqc_lite.terms import Hamiltonian
 NEGATIVE = -1e-5
 """Eigenvalues (hartree) above this are rounding: degenerate open shells have exact zeros."""
 
-SMALL_GAP = {"closed": (0.05, 0.5), "open": (0.15, 0.8)}
-"""(a, b) hartree: an orbital gap below a + b (fraction of exact exchange) makes a saddle point
-likely enough to look for one. Exchange takes the attraction of electron and hole off the gap, up to
-half a hartree where both are small: N2 stretched to 1.5 angstrom (Hartree-Fock, 6-31G) has a gap of
-0.49 and an eigenvalue of -0.02. In open shells spin polarization comes to it: O2 in 6-31G has 0.64
-and -0.01. Functionals without exchange take off next to nothing."""
+SMALL_GAP = {"closed": (0.05, 0.6), "open": (0.15, 0.8)}
+"""(a, b) hartree: where the softest rotation costs orbital energy below a + b (fraction of exact
+exchange), a saddle point is likely enough to look for one. Exchange takes the attraction of
+electron and hole off that, up to 0.6 hartree where both are small (Hartree-Fock, 6-31G: N2 at 1.5
+angstrom 0.49, lowest eigenvalue -0.02; O2 2+ at 1.25 angstrom 0.63 and -0.09), functionals without
+exchange next to nothing. In open shells spin polarization comes to it: O2 at its bond length 0.64
+and -0.01."""
 
 TOLERANCE = 1e-3
 """Residual (hartree) of the eigenvector; the eigenvalue is good to its square."""
@@ -116,15 +117,29 @@ def _lowest(product, surface: Surface) -> Stability:
 def doubtful(hamiltonian: Hamiltonian, state: SCFState, reference: Reference) -> bool:
     """Whether a state that has converged may well be no minimum.
 
-    So it is where DIIS had to be helped, where alpha and beta orbitals may differ but need not, and
-    where the orbital gap is small.
+    So it is where DIIS had to be helped, where alpha and beta orbitals of a singlet may differ but
+    need not, and where a rotation costs little orbital energy.
     """
-    alike = reference.kind == "unrestricted" and reference.nalpha == reference.nbeta
-    if alike or int(state.newton) > 0:
+    if reference.nalpha + reference.nbeta < 2:
+        return False
+    may_polarize = reference.kind == "unrestricted" and reference.nalpha == reference.nbeta
+    if may_polarize or int(state.newton) > 0:
         return True
     a, b = SMALL_GAP["closed" if reference.kind == "restricted" else "open"]
-    least = a + b * float(hamiltonian.exchange_fraction)
-    return float(gap(state.mo_energy, state.mo_occ, state.kept, reference)) < least
+    small = a + b * float(hamiltonian.exchange_fraction)
+    return float(softest(state.mo_coeff, state.fock, reference)) < small
+
+
+@functools.partial(adaptive_jit, static_argnums=(2,))
+def softest(
+    mo_coeff: Float[Array, "set ao mo"], fock: Float[Array, "spin ao ao"], reference: Reference
+) -> Float[Array, ""]:
+    """Smallest element of the diagonal of A + B without interaction, hartree; inf if there is none.
+
+    The orbital gap, of which that of restricted open shells has three kinds.
+    """
+    surface = Surface.at(None, None, reference, mo_coeff, fock)
+    return jnp.min(jnp.where(surface.allowed(), surface.diagonal(), jnp.inf))
 
 
 @functools.partial(adaptive_jit, static_argnums=(4,))

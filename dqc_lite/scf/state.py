@@ -26,7 +26,7 @@ class SCFState:
     ``history`` holds energy, its change and the gradient of each cycle, NaN beyond the last.
     ``fock_builds`` counts Fock matrices and Hessian-vector products, which cost as much.
     ``stability`` is the lowest eigenvalue of the orbital Hessian (hartree) and ``stable`` tells
-    whether it is not negative; None when not asked for.
+    whether it is not negative; None where it was not examined.
     ``external`` and ``externally_stable`` are the same against different orbitals for the spins.
     ``newton`` counts the cycles among ``iterations`` that were of second order, ``left`` the saddle
     points that were left; ``start_energies`` are the minima found where several were looked for.

@@ -46,9 +46,9 @@ class ElectronRepulsion:
 
     @property
     def exchange_fraction(self) -> float | Array:
-        """That of the range which has most of it."""
+        """The share of exact exchange, halfway between short and long range."""
         near = 0.0 if self.exchange is None else self.exchange
-        return max(near, near if self.long_range is None else near + self.long_range)
+        return near if self.long_range is None else near + 0.5 * self.long_range
 
     def prepare(self, mol: Molecule, orbs: Orbitals) -> tuple[Builder, Builder | None]:
         """Builders of the whole repulsion and of its long range."""

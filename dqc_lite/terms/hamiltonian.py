@@ -22,7 +22,7 @@ class Hamiltonian:
 
     @property
     def exchange_fraction(self) -> float | Array:
-        """The share of exact exchange, at most, of any range."""
+        """The share of exact exchange."""
         return max(getattr(t, "exchange_fraction", 0.0) for t in self.terms)
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Any, ...]:

@@ -196,3 +196,29 @@ def test_alchemical_derivatives() -> None:
     e = [energy(n * h) for n in (-2, -1, 0, 1, 2)]
     curvature = (-e[0] + 16 * e[1] - 30 * e[2] + 16 * e[3] - e[4]) / (12 * h**2)
     assert direction @ second @ direction == pytest.approx(curvature, abs=1e-5)
+
+
+def test_alchemical_derivatives_are_of_one_state() -> None:
+    """Of the state that the default solver goes on to from a saddle point, both of them."""
+    mol = dqc.Molecule.from_atoms("H 0 0 0; H 0 0 2.5", "sto-3g")
+    method = dqc.HF(False)
+    start = dqc.solve(mol, method, guess=dqc.Guess("minao", mix=0.7))
+    first, second = dqc.alchemical_derivatives(mol, method)
+    expected = dqc.alchemical_derivatives(mol, method, guess=start)
+    # which atom has the alpha electron is not determined
+    np.testing.assert_allclose(first, expected[0], atol=1e-6)
+    np.testing.assert_allclose(second, expected[1], atol=1e-5)
+    assert np.abs(np.asarray(second)).max() < 0.5  # at the saddle point it is 1.9
+
+
+def test_derivative_of_a_hessian_is_of_one_state() -> None:
+    mol = dqc.Molecule.from_atoms("H 0 0 0; H 0 0 2.5", "sto-3g")
+
+    def hessian(t: float) -> jax.Array:
+        moved = mol.with_positions(mol.positions.at[1, 2].add(t))
+        return dqc.hessian(moved, dqc.HF(False))[1, 2, 1, 2]
+
+    numeric, error = central_difference(lambda t: float(hessian(t)), 0.02)
+    _, derivative = jax.jvp(hessian, (0.0,), (1.0,))
+    assert error < 1e-5 * abs(numeric)
+    assert float(derivative) == pytest.approx(numeric, rel=1e-5)

@@ -5,10 +5,12 @@ import numpy as np
 import pyscf.scf
 import pytest
 from ase.collections import g2
-from systems import mole, molecule
+from scf_problems import Prepared
+from systems import mean_field, mole, molecule
 
 import dqc_lite as dqc
 from dqc_lite.errors import InputError, SCFNotConvergedError
+from dqc_lite.scf import stability
 
 
 def _no() -> dqc.Molecule:
@@ -67,6 +69,54 @@ def test_default_leaves_saddle_points(atoms: str, spin: int, method: dqc.HF) -> 
     assert bool(solution.certificate.stable)
     assert int(solution.certificate.saddle_points_left) > 0
     assert first.certificate.stable is None
+
+
+def test_kinds_of_gaps() -> None:
+    """Of restricted open shells also from closed to open orbitals: PySCF's Fock matrices."""
+    mol = molecule("o2", "6-31g")
+    for restricted in (False, "rohf"):
+        mf = mean_field(mol, "6-31g", dqc.HF(restricted))
+        p = Prepared.of(mol, dqc.HF(restricted))
+        state = p.solve(dqc.DIIS())
+        c, (na, nb) = np.asarray(mf.mo_coeff), mol.nelec
+        fock = mf.get_hcore() + mf.get_veff()
+        alpha, beta = (
+            np.diagonal((c[s] if c.ndim == 3 else c).T @ fock[s] @ (c[s] if c.ndim == 3 else c))
+            for s in (0, 1)
+        )
+        gaps = [alpha[na:].min() - alpha[:na].max(), beta[nb:].min() - beta[:nb].max()]
+        if restricted == "rohf":
+            closed, opened = alpha[nb:na], beta[nb:na]
+            both = alpha + beta
+            gaps = [
+                alpha[na:].min() - closed.max(), opened.min() - beta[:nb].max(),
+                0.5 * (both[na:].min() - both[:nb].max()),
+            ]  # fmt: skip
+        found = float(stability.softest(state.mo_coeff, state.fock, p.reference))
+        assert abs(found - min(gaps)) < 1e-6
+
+
+def test_restricted_open_shell_of_small_gap_is_examined() -> None:
+    """The quartet of O2+: a gap of 0.57 hartree in Roothaan's matrix, and still a saddle point."""
+    mol = dqc.Molecule.from_atoms(PAIR.format("O", "O", 1.2), "sto-3g", charge=1, spin=3)
+    solution = dqc.solve(mol, dqc.KS("b3lyp", "rohf", grid_level=0))
+    assert solution.certificate.stable is not None
+    assert bool(solution.certificate.stable)
+
+
+def test_a_saddle_point_that_cannot_be_left_is_named() -> None:
+    """Newton's method with a cycle only gets nowhere: the converged state stays, and is flagged."""
+    mol = dqc.Molecule.from_atoms(PAIR.format("H", "H", 2.5), "6-31g")
+    solver = dqc.Auto(stability="doubtful", max_second_order=1)
+    with pytest.warns(UserWarning, match="at a saddle point, lowest curvature") as warned:
+        solution = dqc.solve(mol, dqc.HF(False), solver=solver)
+    assert warned[0].filename == __file__
+    assert bool(solution.converged)
+    assert not bool(solution.certificate.stable)
+    assert int(solution.certificate.saddle_points_left) == 0
+    assert int(solution.certificate.second_order_cycles) == 1
+    first = dqc.solve(mol, dqc.HF(False), solver="diis")
+    assert float(solution.energy) == pytest.approx(float(first.energy), abs=1e-10)
 
 
 @pytest.mark.parametrize(
