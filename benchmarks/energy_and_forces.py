@@ -9,7 +9,8 @@ basis and treatment of the repulsion integrals the two engines take turns:
 
 - warm: energy and forces in a process that has done it before, geometry slightly moved each time;
 - cold: a whole process from the interpreter's start to its end, without any compilation cache:
-  `dqc-lite forces` here, the shortest script there;
+  `dqc-lite forces --no-cache` here, the shortest script there;
+- first: the same while it fills a compilation cache, for which programs are optimized more;
 - cached: the same with the compilation cache filled by an earlier one.
 
 Medians of the turns; same number of threads for both. CPU times are user and system time, which
@@ -129,13 +130,13 @@ def process(arguments: list[str], cache: str | None = None) -> tuple[float, floa
 
 
 def cold(case: Case, repeat: int) -> dict:
-    """Medians of `process`: no cache, filled cache, PySCF."""
+    """Medians of `process`: no cache, empty cache, filled cache, PySCF."""
     other = [sys.executable, __file__, "--worker", *case[:-1], str(int(case[-1]))]
-    times: dict[str, list] = {"cold": [], "cached": [], "pyscf": []}
-    with tempfile.TemporaryDirectory() as cache:
-        process(command(case, cache), cache)
-        for _ in range(repeat):
+    times: dict[str, list] = {"cold": [], "first": [], "cached": [], "pyscf": []}
+    for _ in range(repeat):
+        with tempfile.TemporaryDirectory() as cache:
             times["cold"].append(process(command(case, None)))
+            times["first"].append(process(command(case, cache), cache))
             times["cached"].append(process(command(case, cache), cache))
             times["pyscf"].append(process(other))
     return {k: tuple(map(statistics.median, zip(*v, strict=True))) for k, v in times.items()}
@@ -186,17 +187,17 @@ def cold_table(options: argparse.Namespace) -> str:
         r = cold(case, max(3, options.repeat // 2))
         row = [
             *case[:3], integrals(case[3]),
-            *(f"{r[k][0]:.2f}" for k in ("cold", "cached", "pyscf")),
-            *(f"{r[k][0] / r['pyscf'][0]:.2f}" for k in ("cold", "cached")),
-            *(f"{r[k][1] / r['pyscf'][1]:.2f}" for k in ("cold", "cached")),
+            *(f"{r[k][0]:.2f}" for k in ("cold", "first", "cached", "pyscf")),
+            *(f"{r[k][0] / r['pyscf'][0]:.2f}" for k in ("cold", "first", "cached")),
+            *(f"{r[k][1] / r['pyscf'][1]:.2f}" for k in ("cold", "first", "cached")),
             *(f"{r[k][2]:.0f}" for k in ("cold", "pyscf")),
         ]  # fmt: skip
         rows.append(row)
         print(*row, sep="  ", flush=True)
     header = [
-        "method", "molecule", "basis", "integrals", "cold / s", "cached / s", "PySCF / s",
-        "cold / PySCF", "cached / PySCF", "cold, CPU ratio", "cached, CPU ratio", "peak MiB",
-        "PySCF's peak MiB",
+        "method", "molecule", "basis", "integrals", "cold / s", "first / s", "cached / s",
+        "PySCF / s", "cold / PySCF", "first / PySCF", "cached / PySCF", "cold, CPU ratio",
+        "first, CPU ratio", "cached, CPU ratio", "peak MiB", "PySCF's peak MiB",
     ]  # fmt: skip
     return table(header, rows)
 

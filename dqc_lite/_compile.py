@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
 from dqc_lite import _program
 
-QUICK_BELOW = 1_000_000
-"""Numbers to be worked on, below which compiling takes far longer than running."""
+QUICK_BELOW = 5_000_000
+"""Numbers to be worked on, below which a shorter program is better than one that does less."""
+
+UNOPTIMIZED_BELOW = 1_000_000
+"""... below which compiling takes far longer than running, however often."""
+
+UNOPTIMIZED_ONCE_BELOW = 15_000_000
+"""... below which it takes longer than running once: 2 to 3 s less to compile, 0.1 s more for each
+million numbers, in energy and forces with PBE."""
 
 MODERATE_BELOW = 20_000_000
 """... below which it takes about as long."""
+
+_once: contextvars.ContextVar[bool] = contextvars.ContextVar("once", default=False)
+
+
+@contextlib.contextmanager
+def evaluated_once() -> Iterator[None]:
+    """What is compiled in here will run once: one energy, one set of forces."""
+    token = _once.set(True)
+    try:
+        yield
+    finally:
+        _once.reset(token)
 
 
 def adaptive_jit(
@@ -60,7 +81,8 @@ def options_for(numbers: float) -> tuple[tuple[str, Any], ...]:
     """Compiler options for so many numbers to work on."""
     effort: tuple = ()
     if numbers < MODERATE_BELOW:
-        effort = (("xla_backend_optimization_level", 0 if numbers < QUICK_BELOW else 1),)
+        least = UNOPTIMIZED_ONCE_BELOW if _once.get() else UNOPTIMIZED_BELOW
+        effort = (("xla_backend_optimization_level", 0 if numbers < least else 1),)
     return (*effort, *emitters(jax.default_backend()))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dqc_lite._pytree import pytree
-from dqc_lite._types import Array, Float
+from dqc_lite._types import Array, Float, Int
 
 
 @pytree
@@ -31,6 +33,11 @@ class Density:
         """C M C^T of a symmetric M, linear in it."""
         factor = orbitals @ m
         return cls(factor @ orbitals.swapaxes(-1, -2), factor, orbitals)
+
+    def reordered(self, order: Int[np.ndarray, " ao"]) -> Density:
+        """Over the basis functions in another order."""
+        partner = None if self.partner is None else self.partner[:, order]
+        return Density(self.matrix[:, order[:, None], order], self.factor[:, order], partner)
 
     @property
     def factors(self) -> tuple[Float[Array, "spin ao occ"], ...]:

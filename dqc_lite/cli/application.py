@@ -19,9 +19,9 @@ from dqc_lite.errors import DqcLiteError, NonFiniteError, ResponseError, SCFNotC
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
-ALLOCATIONS = 50_000
-"""Between two searches for reference cycles: JAX alone makes far more objects, all of them there to
-stay, than Python's default of 700 is meant for; the searches take a tenth of a short run."""
+ALLOCATIONS = 400_000
+"""Between two searches for reference cycles: JAX alone makes almost as many objects, all of them
+there to stay; with Python's default of 700 the searches take a tenth of a short run."""
 
 _FAILURES = (SCFNotConvergedError, NonFiniteError, ResponseError)
 

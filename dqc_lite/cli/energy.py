@@ -15,7 +15,7 @@ def run(options: Namespace) -> int:
     from dqc_lite.cli import record, scf_result
     from dqc_lite.singlepoint import solve
 
-    with session.running("SCF"):
+    with session.evaluating("SCF"):
         solution = solve(
             calculation.mol, calculation.method, **calculation.scf_options, throw=False
         )

@@ -17,7 +17,7 @@ def run(options: Namespace) -> int:
     from dqc_lite.cli import record, report, scf_result
     from dqc_lite.singlepoint import solve_with_forces
 
-    with session.running("SCF and forces"):
+    with session.evaluating("SCF and forces"):
         solution, forces = solve_with_forces(
             calculation.mol, calculation.method, **calculation.scf_options, throw=False
         )

@@ -22,6 +22,7 @@ class Session:
 
     options: Namespace
     timings: Timings = dataclasses.field(default_factory=Timings)
+    keeps_programs: bool = True
 
     def prepare(self) -> Calculation:
         """The calculation that the options ask for; prints the header."""
@@ -30,6 +31,7 @@ class Session:
             from dqc_lite.cli.calculation import Calculation
 
             cache = runtime.set_up(not self.options.no_cache)
+            self.keeps_programs = cache is not None
         with self.timings.step("molecule"):
             calculation = Calculation.build(self.options)
         self.say(report.header(calculation, self.options.file))
@@ -51,6 +53,18 @@ class Session:
             print(f"running {step} ...", file=sys.stderr, flush=True)
         with self.timings.step(step):
             yield
+
+    @contextlib.contextmanager
+    def evaluating(self, step: str) -> Iterator[None]:
+        """`running` what evaluates the energy, and forces, once.
+
+        Programs that are kept on disk are optimized for the next processes, others are not.
+        """
+        from dqc_lite._compile import evaluated_once
+
+        with contextlib.nullcontext() if self.keeps_programs else evaluated_once():
+            with self.running(step):
+                yield
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write the JSON file, if asked for, and print the timings."""

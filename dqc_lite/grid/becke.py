@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._select import select
 from dqc_lite._types import Array, Float, Int
 from dqc_lite.grid.radii import bragg
 
@@ -54,7 +55,7 @@ def becke_weights(
     distance = _norm(points.T[:, None] - positions.T[:, :, None])
     share = shares(distance, _inverse_distances(positions), jnp.asarray(radii_adjustment))
     own = jnp.arange(len(positions))[:, None] == owner
-    return jnp.where(own, share, 0.0).sum(0)
+    return select(own, share, 0.0).sum(0)
 
 
 @jax.custom_jvp
@@ -139,18 +140,18 @@ def _log_step_slope(mu: Array, adjustment: Array) -> Array:
     """d ln _step / d mu; 0 where the step is 0."""
     e = _complement(mu, adjustment)
     zero = e == 0
-    above, below = 2.0 * adjustment * mu - 1.0, jnp.where(zero, 1.0, e)
+    above, below = 2.0 * adjustment * mu - 1.0, select(~zero, e, 1.0)
     for _ in range(3):
         above, below = above * (6.0 - 3.0 * e), below * (3.0 - e)
         e = e * e * (1.5 - 0.5 * e)
-    return jnp.where(zero, 0.0, above / below)
+    return select(~zero, above / below, 0.0)
 
 
 def _norm(vector: Float[Array, "3 atom point"]) -> Float[Array, "atom point"]:
     """Length along the first axis; 0, with derivatives 0, of the zero vector."""
     square = (vector**2).sum(0)
     zero = square == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
+    return select(~zero, jnp.sqrt(select(~zero, square, 1.0)), 0.0)
 
 
 def _inverse_distances(positions: Float[Array, "atom 3"]) -> Float[Array, "atom atom"]:

@@ -41,34 +41,42 @@ class Variables:
 
 
 def variables(
-    values: Float[Array, "component ao point"], density: Density, level: str
+    values: Float[Array, "*block component ao point"], density: Density, level: str
 ) -> Variables:
     """From the occupied orbitals psi_i on the points: rho = sum_i psi_i^2, and so on.
 
-    Where the density matrix has two factors, rho = sum_i psi_i chi_i.
+    Where the density matrix has two factors, rho = sum_i psi_i chi_i. Of many blocks the variables
+    have the leading axes of the values.
     """
     share = density.exchange_weight  # a closed shell: half of its density for either spin
-    psi = _on_points(density.factor, values)
-    chi = psi if density.partner is None else _on_points(density.partner, values)
-    rho = share * (psi[0] * chi[0]).sum(1)
+    psi = orbitals_on(density.factor, values)
+    chi = psi if density.partner is None else orbitals_on(density.partner, values)
+    (psi, d), (chi, e) = _with_slopes(psi), _with_slopes(chi)
+    rho = share * (psi * chi).sum(-2).squeeze(-3)
     if level == "lda":
         return Variables(rho, None, None)
-    slopes = list(zip(psi[1:], chi[1:], strict=True))
     if density.partner is None:
-        gradient = 2.0 * share * jnp.stack([(psi[0] * d).sum(1) for d in psi[1:]])
+        gradient = 2.0 * share * (psi * d).sum(-2)
     else:
-        gradient = share * jnp.stack([(psi[0] * e + d * chi[0]).sum(1) for d, e in slopes])
+        gradient = share * (psi * e + d * chi).sum(-2)
     if level == "gga":
         return Variables(rho, gradient, None)
-    tau = 0.5 * share * sum((d * e).sum(1) for d, e in slopes)
-    return Variables(rho, gradient, tau)
+    return Variables(rho, gradient, 0.5 * share * (d * e).sum((-4, -2)))
+
+
+def _with_slopes(psi: Float[Array, "*block component spin occ point"]) -> tuple[Array, Array]:
+    """Orbitals, with an axis of length 1 for the component, and their gradients."""
+    return psi[..., :1, :, :, :], psi[..., 1:, :, :, :]
 
 
 def orbitals_on(
-    factor: Float[Array, "spin ao occ"], values: Float[Array, "component ao point"]
-) -> Float[Array, "component spin occ point"]:
-    """Orbitals (and gradients) on the points."""
-    return jnp.stack(_on_points(factor, values))
+    factor: Float[Array, "spin ao occ"], values: Float[Array, "*block component ao point"]
+) -> Float[Array, "*block component spin occ point"]:
+    """Orbitals (and gradients) on the points: one product for each component, without copies."""
+    nspin, nao, nocc = factor.shape
+    rows = factor.swapaxes(-1, -2).reshape(nspin * nocc, nao)
+    psi = jnp.broadcast_to(rows, (*values.shape[:-2], *rows.shape)) @ values
+    return psi.reshape(*values.shape[:-2], nspin, nocc, values.shape[-1])
 
 
 def changes(
@@ -83,7 +91,7 @@ def changes(
     gradients of the functions and of sum_i dC_i psi_i.
     """
     share = 0.5 if len(change) == 1 else 1.0
-    dpsi = _on_points(change, values[:1] if level == "gga" else values)
+    dpsi = orbitals_on(change, values[:1] if level == "gga" else values)
     rho = 2.0 * share * (psi[0] * dpsi[0]).sum(1)
     if level == "lda":
         return Variables(rho, None, None)
@@ -100,22 +108,32 @@ def changes(
     return Variables(rho, gradient, tau)
 
 
-def _on_points(factor: Float[Array, "spin ao occ"], values: Float[Array, "component ao point"]):
-    rows = factor.swapaxes(-1, -2)
-    return [rows @ component for component in values]
-
-
 def potential_matrix(
-    values: Float[Array, "component ao point"], potential: Variables
-) -> Float[Array, "spin ao ao"]:
+    values: Float[Array, "*block component ao point"], potential: Variables
+) -> Float[Array, "*block spin ao ao"]:
     """Derivative with respect to P from that with respect to the variables (weights included)."""
-    share = 0.5 if len(potential.rho) == 1 else 1.0
-    half = 0.5 * potential.rho[:, None] * values[0]
+    share = 0.5 if potential.rho.shape[-2] == 1 else 1.0
+    functions = jnp.moveaxis(values, -3, 0)
+    half = 0.5 * _times(potential.rho, functions[0])
     if potential.gradient is not None:
-        slopes = zip(potential.gradient, values[1:], strict=True)
-        half += sum(v[:, None] * d for v, d in slopes)
-    matrix = half @ values[0].T
+        slopes = zip(jnp.moveaxis(potential.gradient, -3, 0), functions[1:], strict=True)
+        half += sum(_times(v, d) for v, d in slopes)
+    matrix = _product(half, functions[0])
     if potential.tau is not None:
-        quarter = 0.25 * potential.tau[:, None]
-        matrix += sum((quarter * d) @ d.T for d in values[1:])
+        quarter = 0.25 * potential.tau
+        matrix += sum(_product(_times(quarter, d), d) for d in functions[1:])
     return share * (matrix + matrix.swapaxes(-1, -2))
+
+
+def _times(
+    potential: Float[Array, "*block spin point"], function: Float[Array, "*block ao point"]
+) -> Float[Array, "*block spin ao point"]:
+    return potential[..., :, None, :] * function[..., None, :, :]
+
+
+def _product(
+    half: Float[Array, "*block spin ao point"], function: Float[Array, "*block ao point"]
+) -> Float[Array, "*block spin ao ao"]:
+    *block, nspin, nao, npoint = half.shape
+    rows = half.reshape(*block, nspin * nao, npoint)
+    return (rows @ function.swapaxes(-1, -2)).reshape(*block, nspin, nao, nao)

@@ -30,6 +30,11 @@ CACHE_SHARE = 0.25
 """... and their share of the memory budget."""
 
 
+GROUP = 2**16
+"""Numbers of orbitals and gradients of the blocks that are worked on at once: they stay in the
+second cache of a core."""
+
+
 def block_size() -> int:
     """Points of a block: what stays in the cache of a core, or fills a GPU."""
     return 128 if jax.default_backend() == "cpu" else 8192
@@ -137,6 +142,16 @@ class Quadrature:
         """What ``one_block(values)`` returns for each block, along a new first axis."""
         return jax.lax.map(
             jax.checkpoint(lambda stored: one_block(self.block_values(stored))), self.stored()
+        )
+
+    def grouped(self) -> tuple[Array, Array]:
+        """Kept values and weights of groups of blocks, along two leading axes."""
+        nblock, most = len(self.weights), 1
+        if jax.default_backend() == "cpu":
+            most = max(1, GROUP // self.values[0].size)
+        size = max(n for n in range(1, most + 1) if nblock % n == 0)
+        return jax.tree.map(
+            lambda x: x.reshape(-1, size, *x.shape[1:]), (self.values, self.weights)
         )
 
 

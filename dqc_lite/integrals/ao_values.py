@@ -147,11 +147,10 @@ def ao_values(
     return jnp.take(grouped_ao_values(orbitals, points, order), back, axis=1, mode="clip")
 
 
-@functools.partial(jax.jit, static_argnames="order")
 def grouped_ao_values(
     orbitals: Orbitals, points: Float[Array, "point 3"], order: int
 ) -> Float[Array, "component ao point"]:
-    """`ao_values` with the orbitals in the order of `ao_order`."""
+    """`ao_values` in the order of `ao_order`; to be called inside of `jax.jit`."""
     if not 0 <= order < len(DERIVATIVES):
         raise InputError(f"order = {order!r} of orbital derivatives is none of 0, 1, 2.")
     layout, kinds = orbitals.layout, shell_groups(orbitals.layout)

@@ -60,7 +60,7 @@ class Auto:
     gradient_tol: float = static(default=1e-8)
     stability: bool | Literal["doubtful"] = static(default=True)
     max_follow: int = static(default=10)
-    max_second_order: int = static(default=60)
+    max_second_order: int = static(default=100)
     traced: bool = static(default=True)
     patience: int = static(default=20)
     starts: int = static(default=1)

@@ -36,6 +36,34 @@ def energy(
     return jnp.vdot(weights, functional.energy_density(at.local()))
 
 
+def energy_and_slopes(
+    functional: Functional, at: Variables, weights: Float[Array, "block point"]
+) -> tuple[Float[Array, ""], Variables]:
+    """Hartree, and its derivatives, of variables with a leading block axis.
+
+    In two halves, since a loop is what the compiler does not merge with what follows: it would
+    evaluate the functional at a point again for each orbital.
+    """
+    nblock, npoint = weights.shape
+
+    def halved(x: Array) -> Array:
+        """(half, ..., point of all blocks)."""
+        x = x.reshape(*x.shape[:-1], 2, npoint // 2)
+        x = jnp.moveaxis(x, (-2, 0), (0, -2))
+        return x.reshape(*x.shape[:-2], -1)
+
+    def whole(x: Array) -> Array:
+        x = x.reshape(*x.shape[:-1], nblock, npoint // 2)
+        x = jnp.moveaxis(x, (0, -2), (-2, 0))
+        return x.reshape(*x.shape[:-2], npoint)
+
+    def of_half(half: tuple[Variables, Array]) -> tuple[Array, Variables]:
+        return jax.value_and_grad(energy, 1)(functional, *half)
+
+    energies, slopes = jax.lax.map(of_half, jax.tree.map(halved, (at, weights)))
+    return energies.sum(), jax.tree.map(whole, slopes)
+
+
 def on_orbitals(functional: Functional, grid: Quadrature, factor: Factor) -> Factor:
     """F C, hartree, of the occupied orbitals C (times the roots of their occupations)."""
     leaves, treedef = jax.tree.flatten((functional, grid))

@@ -21,7 +21,7 @@ from dqc_lite.grid import quadrature
 from dqc_lite.grid.atomic import Grid
 from dqc_lite.grid.on_points import ORBITAL_ORDER, potential_matrix, variables
 from dqc_lite.grid.quadrature import Block, Quadrature
-from dqc_lite.integrals.ao_values import ao_values
+from dqc_lite.integrals.ao_values import ao_order, grouped_ao_values
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import _semilocal as semilocal
 from dqc_lite.terms._differential import differential_on_grid
@@ -45,13 +45,7 @@ class ExchangeCorrelation:
         return Quadrature.build(orbitals, mol.positions, self.grid_level, order)
 
     def evaluate(self, grid: Quadrature, density: Density) -> tuple[dict[str, Array], Array]:
-        def one_block(values: Array, weights: Array) -> tuple[Array, Array]:
-            at = variables(values, density, self.functional.level)
-            energy, slope = jax.value_and_grad(semilocal.energy, 1)(self.functional, at, weights)
-            return energy, potential_matrix(values, slope)
-
-        start = jnp.zeros(()), jnp.zeros_like(density.matrix)
-        energy, potential = grid.integrate(one_block, start)
+        energy, potential = _evaluate(self.functional, grid, density)
         return {"exchange_correlation": energy}, potential
 
     def on_orbitals(self, grid: Quadrature, density: Density) -> Float[Array, "spin ao occ"]:
@@ -63,18 +57,49 @@ class ExchangeCorrelation:
         return _differential(self.grid_level)((self.functional, orbitals, mol.positions), density)
 
 
+# compiled, so that it is traced once for however many uses in one program
+@adaptive_jit
+def _evaluate(
+    functional: Functional, grid: Quadrature, density: Density
+) -> tuple[Float[Array, ""], Float[Array, "spin ao ao"]]:
+    """Energy and potential."""
+    level = functional.level
+
+    def of_block(values: Array, weights: Array) -> tuple[Array, Array]:
+        at = variables(values, density, level)
+        energy, slope = jax.value_and_grad(semilocal.energy, 1)(functional, at, weights)
+        return energy, potential_matrix(values, slope)
+
+    @jax.checkpoint
+    def of_group(values: Array, weights: Array) -> tuple[Array, Array]:
+        at = variables(values, density, level)
+        energy, slopes = semilocal.energy_and_slopes(functional, at, weights)
+        return energy, potential_matrix(values, slopes).sum(0)
+
+    def step(totals: tuple, group: tuple) -> tuple[tuple, None]:
+        return jax.tree.map(jnp.add, totals, of_group(*group)), None
+
+    start = jnp.zeros(()), jnp.zeros_like(density.matrix)
+    if grid.values is None:
+        return grid.integrate(of_block, start)
+    return jax.lax.scan(step, start, grid.grouped())[0]
+
+
 @functools.partial(adaptive_jit, static_argnums=(0, 1), work=quadrature.gradient_work)
 def _gradient(
     grid_level: int | Grid, moved: tuple[int, ...], moving: Any, density: Density
 ) -> list[Array]:
     """Derivatives with respect to some leaves of (functional, orbitals, positions)."""
-    grid = quadrature.layout_of(moving[1].layout, grid_level)
+    layout, level = moving[1].layout, moving[0].level
+    grid = quadrature.layout_of(layout, grid_level)
+    order = ORBITAL_ORDER[level]
+    density = density.reordered(ao_order(layout))
 
     def energy(moving: Any, block: Block) -> Array:
         functional, orbitals, positions = moving
         points, weights = quadrature.weighted_points(block, positions, grid)
-        values = ao_values(orbitals, points, ORBITAL_ORDER[functional.level])
-        return semilocal.energy(functional, variables(values, density, functional.level), weights)
+        values = grouped_ao_values(orbitals, points, order)
+        return semilocal.energy(functional, variables(values, density, level), weights)
 
     return quadrature.summed_gradient(energy, moved, moving, quadrature.blocks(grid))
 

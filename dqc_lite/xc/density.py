@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from dqc_lite._pytree import pytree
+from dqc_lite._select import select
 from dqc_lite._types import Array, Bool, Float
 
 EMPTY = 1e-20
@@ -84,32 +85,32 @@ class LocalDensity:
     @property
     def safe_rho(self) -> Float[Array, "spin point"]:
         """rho of each spin, 1 where it is empty."""
-        return jnp.where(self.occupied, self.rho, 1.0)
+        return select(self.occupied, self.rho, 1.0)
 
     @property
     def safe_sigma(self) -> Float[Array, "spin point"]:
         """|grad rho_s|^2 of each spin, 0 where it is empty."""
-        return jnp.where(self.occupied, self.sigma, 0.0)
+        return select(self.occupied, self.sigma, 0.0)
 
     @property
     def safe_tau(self) -> Float[Array, "spin point"]:
         """tau of each spin, 1 where it is empty."""
-        return jnp.where(self.occupied, self.tau, 1.0)
+        return select(self.occupied, self.tau, 1.0)
 
     @property
     def safe_total(self) -> Float[Array, " point"]:
         """rho_a + rho_b, 1 where there is no density."""
-        return jnp.where(self.filled, self.total, 1.0)
+        return select(self.filled, self.total, 1.0)
 
     @property
     def safe_sigma_total(self) -> Float[Array, " point"]:
         """|grad (rho_a + rho_b)|^2, 0 where there is no density."""
-        return jnp.where(self.filled, self.sigma_total, 0.0)
+        return select(self.filled, self.sigma_total, 0.0)
 
     @property
     def safe_tau_total(self) -> Float[Array, " point"]:
         """tau_a + tau_b, 1 where there is no density."""
-        return jnp.where(self.filled, self.tau_total, 1.0)
+        return select(self.filled, self.tau_total, 1.0)
 
     @property
     def reduced_gradient_squared(self) -> Float[Array, "spin point"]:
@@ -127,7 +128,7 @@ class LocalDensity:
         """zeta = (rho_a - rho_b) / rho, 0 where there is no density and for closed shells."""
         if self.closed_shell:
             return jnp.zeros_like(self.sigma_total)
-        return jnp.where(self.filled, (self.rho[0] - self.rho[1]) / self.safe_total, 0.0)
+        return select(self.filled, (self.rho[0] - self.rho[1]) / self.safe_total, 0.0)
 
     @property
     def opposite_product(self) -> Float[Array, " point"]:
@@ -141,8 +142,8 @@ class LocalDensity:
         if self.closed_shell:
             return jnp.ones_like(self.sigma_total)
         root = jnp.cbrt(2.0 * self.safe_rho / self.safe_total)
-        powers = jnp.where(self.occupied, lax.integer_pow(root, thirds), 0.0)
-        return jnp.where(self.filled, 0.5 * over_spins(powers), 1.0)
+        powers = select(self.occupied, lax.integer_pow(root, thirds), 0.0)
+        return select(self.filled, 0.5 * over_spins(powers), 1.0)
 
     @property
     def spin_interpolation(self) -> Float[Array, " point"]:
@@ -151,8 +152,8 @@ class LocalDensity:
 
     def summed(self, per_spin: Float[Array, "spin point"]) -> Float[Array, " point"]:
         """Sum over both spins of something made for each channel, empty ones left out."""
-        return self.spin_weight * over_spins(jnp.where(self.occupied, per_spin, 0.0))
+        return self.spin_weight * over_spins(select(self.occupied, per_spin, 0.0))
 
     def where_filled(self, values: Float[Array, " point"]) -> Float[Array, " point"]:
         """`values`, 0 where there is no density."""
-        return jnp.where(self.filled, values, 0.0)
+        return select(self.filled, values, 0.0)
