@@ -27,10 +27,14 @@ jax.config.update("jax_numpy_dtype_promotion", "standard")
 import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import derivative_table
 import pytest
 
+from dqc_lite import _compile
+
+OPTIMIZATION_LEVEL = "xla_backend_optimization_level"
 MEMORY_LIMIT = 2 * 2**30
 """Bytes of one test process, beyond which compiled programs are dropped between files."""
 
@@ -43,9 +47,44 @@ def _bounded_memory() -> Iterator[None]:
         jax.clear_caches()
 
 
+def _default_set(config: pytest.Config) -> bool:
+    return config.option.markexpr == "not slow"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs of the default set are compiled far longer than they run: what names no compiler
+    options of its own gets those of small programs, here and in subprocesses. The slow set keeps
+    XLA's own. XLA reads the variable when the first array is made.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _default_set(config) and OPTIMIZATION_LEVEL not in flags:
+        options = ((OPTIMIZATION_LEVEL, 0), *_compile.emitters("cpu"))
+        quick = [f"--{name}={str(value).lower()}" for name, value in options]
+        os.environ["XLA_FLAGS"] = " ".join([flags, *quick])
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     text = "write the derivatives that the tests have shown to this file"
     parser.addoption("--derivative-table", metavar="FILE", help=text)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file goes to one process, whose compiled programs and fixtures its tests share (the long
+    files of the slow set do not).
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    whole_files = _default_set(config) and config.option.dist == "load"
+    return LoadFileScheduling(config, log) if whole_files else None
+
+
+@pytest.fixture
+def compiled_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For tests that run each program once: less optimization of larger ones, too."""
+    slow = request.node.get_closest_marker("slow") is not None
+    with contextlib.nullcontext() if slow else _compile.evaluated_once():
+        yield
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ _TEXT = {
     "o2": ("O 0 0 0; O 0 0 1.21", 2),
     "ch3": ("C 0 0 0; H 0 1.08 0; H 0.9353 -0.54 0; H -0.9353 -0.54 0", 1),
     "lithium chain": ("; ".join(f"Li {0.3 * (i % 2)} 0 {3.0 * i}" for i in range(6)), 0),
+    "heh": ("He 0 0 0; H 0.1 0.2 0.9", 1),
     "h2o+": ("O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587", 1),
     "hi": ("H 0 0 0; I 0.2 0.3 1.57", 0),
     "water-ghost": ("O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587; ghost-O 0 0 -2.9", 0),
@@ -97,11 +98,12 @@ def mean_field(mol: dqc.Molecule, basis: str, method: dqc.HF | dqc.KS):
 
 def central_difference(f: Callable[[float], float], step: float = 0.01) -> tuple[float, float]:
     """f'(0) by five points, extrapolated from two steps, and an estimate of the error."""
+    at = {n: f(n * step) for n in (-4, -2, -1, 1, 2, 4)}
 
-    def slope(h: float) -> float:
-        return (f(-2 * h) - 8 * f(-h) + 8 * f(h) - f(2 * h)) / (12 * h)
+    def slope(n: int) -> float:
+        return (at[-2 * n] - 8 * at[-n] + 8 * at[n] - at[2 * n]) / (12 * n * step)
 
-    coarse, fine = slope(2 * step), slope(step)
+    coarse, fine = slope(2), slope(1)
     best = (16 * fine - coarse) / 15
     return best, abs(best - fine)
 

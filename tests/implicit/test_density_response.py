@@ -65,16 +65,10 @@ def _loss(mol: dqc.Molecule, method: dqc.HF, inputs: dict[str, jax.Array]) -> ja
 
 
 def _difference(function, inputs: dict, moves: dict, step: float) -> tuple[float, float]:
-    """Derivative along `moves` by 5 points, extrapolated, and its error estimate."""
-
-    def central(h: float) -> float:
-        f = [float(function({k: x + n * h * moves[k] for k, x in inputs.items()}))
-             for n in (-2, -1, 1, 2)]  # fmt: skip
-        return (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h)
-
-    coarse, fine = central(step), central(step / 2)
-    best = (16 * fine - coarse) / 15
-    return best, abs(best - fine)
+    """Derivative along `moves`, and its error estimate."""
+    return central_difference(
+        lambda t: float(function({k: x + t * moves[k] for k, x in inputs.items()})), step / 2
+    )
 
 
 def _moves(inputs: dict, kind: str) -> dict:

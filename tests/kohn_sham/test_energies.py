@@ -1,13 +1,9 @@
 """Kohn-Sham energies on the same grid as PySCF's, and published and peer-tested values."""
 
-import pathlib
-
 import pytest
 from systems import mean_field, molecule
 
 import dqc_lite as dqc
-
-DATA = pathlib.Path(__file__).parents[1] / "data" / "reference_values.json"
 
 CASES = [
     ("he", "6-31g", dqc.KS("pbe", grid_level=1)),
@@ -27,6 +23,7 @@ CASES = [
 ]
 
 
+@pytest.mark.usefixtures("compiled_once")
 @pytest.mark.parametrize(("name", "basis", "method"), CASES, ids=lambda x: getattr(x, "xc", x))
 def test_against_pyscf(name: str, basis: str, method: dqc.KS) -> None:
     mol = molecule(name, basis)

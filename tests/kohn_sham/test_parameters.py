@@ -10,16 +10,21 @@ from systems import central_difference, molecule
 
 import dqc_lite as dqc
 
-SLOW = ("wb97m_v", "hse06")
-FUNCTIONALS = [
-    "pbe", "b3lyp", "r2scan", "camb3lyp", *(pytest.param(x, marks=pytest.mark.slow) for x in SLOW),
-]  # fmt: skip
+CASES = [
+    ("h2o", "sto-3g", "pbe"),
+    ("heh", "6-31g", "b3lyp"),  # a doublet
+    ("h2o", "sto-3g", "r2scan"),
+    ("h2o", "sto-3g", "camb3lyp"),
+]
+SLOW = [("ch3", "sto-3g", "b3lyp"), ("h2o", "sto-3g", "wb97m_v"), ("h2o", "sto-3g", "hse06")]
 
 
-@pytest.mark.parametrize("xc", FUNCTIONALS)
-def test_every_parameter(xc: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "basis", "xc"), CASES + [pytest.param(*c, marks=pytest.mark.slow) for c in SLOW]
+)
+def test_every_parameter(name: str, basis: str, xc: str) -> None:
     """The gradient in all leaves at once, along random directions in each of them."""
-    mol = molecule("ch3" if xc == "b3lyp" else "h2o", "sto-3g")
+    mol = molecule(name, basis)
     method = dqc.KS(xc, grid_level=0, nonlocal_grid_level=0)
     leaves, treedef = jax.tree.flatten(method.xc)
     assert leaves

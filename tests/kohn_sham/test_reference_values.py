@@ -11,6 +11,7 @@ import pytest
 import dqc_lite as dqc
 
 DATA = pathlib.Path(__file__).parents[1] / "data" / "reference_values.json"
+pytestmark = pytest.mark.usefixtures("compiled_once")
 KINDS = {"RKS": True, "UKS": False, "ROKS": "rohf"}
 ROWS = [r for r in json.loads(DATA.read_text()) if r["method"] in KINDS]
 
@@ -50,7 +51,11 @@ def _molecule(row: dict) -> dqc.Molecule:
 
 # degenerate open shells, and states that DIIS alone leaves for a saddle point
 LARGE = ("6-311++g**", "6-311g(d)", "aug-cc-pvdz")
-LONG = ("m05", "H2O- ", "H2O+ UKS svwn", "UKS b3lyp/STO-3G", "NO doublet", "F atom doublet", "B2")
+LONG = (
+    "m05", "H2O- ", "H2O+ UKS svwn", "UKS b3lyp/STO-3G", "NO doublet", "F atom doublet", "B2",
+    "C2 singlet", "level-6", "H2O+ UKS b88,p86", "H2O+ UKS m06l",
+    "H2O+ ROKS lda,vwn/6-31G gradient",
+)  # fmt: skip
 HARD = ("lowest stable state", "B atom", "O atom")
 
 
@@ -83,7 +88,7 @@ def test_energy(row: dict) -> None:
     assert abs(energy - row["value"]) < row["tolerance"]
 
 
-@pytest.mark.parametrize("row", GRADIENTS, ids=[r["name"] for r in GRADIENTS])
+@pytest.mark.parametrize("row", [_case(r) for r in GRADIENTS])
 def test_gradient(row: dict) -> None:
     gradient = -np.asarray(dqc.forces(_molecule(row), _method(row)))
     value = row["value"]["array"]
