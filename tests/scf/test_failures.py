@@ -98,12 +98,12 @@ def test_default_solver_says_when_second_order_took_over(monkeypatch) -> None:
 
 
 def test_default_costs_what_diis_costs(compilations) -> None:
-    """Nothing of further stages is compiled at a large gap, and under jit they are not there."""
+    """At a large gap nothing is compiled but what finds it, and under jit there is nothing more."""
     mol = molecule("nh3", "sto-3g")
     dqc.solve(mol, solver=dqc.DIIS(max_cycle=60, patience=20))
     with compilations() as count:
         dqc.solve(mol)
-    assert count() == 0
+    assert count() == 1  # `stability.softest`
 
     def loops(solver) -> int:
         text = str(jax.make_jaxpr(lambda m: dqc.energy(m, solver=solver))(mol))
