@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -86,8 +87,8 @@ class Layout:
         lower = jnp.pad(self.scale * x, above)
         return lower - lower.swapaxes(-1, -2)
 
-    def coordinates(self, m: Matrix) -> Vector:
-        """g with ``2 g.x = sum tr(M K)``, M antisymmetric."""
+    def coordinates(self, m: Float[Array, "set mo some"]) -> Vector:
+        """g with ``2 g.x = sum tr(M K)``, M antisymmetric, of which the occupied columns count."""
         return -self.scale * m[:, self.first_row :, : self.columns]
 
 
@@ -131,15 +132,20 @@ class Surface:
         """g."""
         return self.layout.coordinates(self._commutator(self.fock).sum(0)) * self.present
 
-    def product(self, x: Vector) -> Vector:
-        """H x, for about the cost of a Fock build."""
-        k = self.layout.generator(x * self.present)
-        n, f = self.occupations, self.fock
-        turn = k * n - n.swapaxes(-1, -2) * k  # [K, n]
-        response = self._response(k)
-        # tr(F [K, [L, n]]) = tr(L [n, [F, K]]), and [L, [K, n]] in the same way
-        second = 0.5 * (self._commutator(f @ k - k @ f) + turn @ f - f @ turn)
-        return self.layout.coordinates((second + self._commutator(response)).sum(0)) * self.present
+    def hessian(self) -> Callable[[Vector], Vector]:
+        """x -> H x, for less than a Fock build; what does not depend on x is made here, once."""
+        n, f, occupied = self.occupations, self.fock, slice(self.layout.columns)
+        response = self._response()
+
+        def product(x: Vector) -> Vector:
+            k = self.layout.generator(x * self.present)
+            turn = k * n - n.swapaxes(-1, -2) * k  # [K, n]
+            # tr(F [K, [L, n]]) = tr(L [n, [F, K]]), and [L, [K, n]] in the same way
+            second = 0.5 * (self._commutator(f @ k - k @ f) + turn @ f - f @ turn)
+            first = (n.swapaxes(-1, -2) - n[..., occupied]) * response(k)
+            return self.layout.coordinates((second[..., occupied] + first).sum(0)) * self.present
+
+        return product
 
     def diagonal(self) -> Vector:
         """The diagonal of H without the response of the Fock matrix."""
@@ -159,15 +165,27 @@ class Surface:
         n = self.occupations
         return n.swapaxes(-1, -2) * a - a * n
 
-    def _response(self, k: Matrix) -> Float[Array, "spin set mo mo"]:
-        """F'[dP] in orbitals."""
+    def _response(self) -> Callable[[Matrix], Float[Array, "spin set mo occ"]]:
+        """K -> F'[dP] in orbitals, of its columns those of occupied ones.
 
-        def fock(c: Array) -> Array:
+        The factor of the density being C r, r the roots of the occupations, they are what F C r
+        changes by, less F dC r. Columns without electrons are zero: nothing takes them.
+        """
+        occupied = slice(self.layout.columns)
+
+        def on_orbitals(c: Array) -> Array:
             density = self.layout.reference.density(c)
-            return self.hamiltonian.evaluate(self.integrals, density)[1]
+            return self.hamiltonian.on_orbitals(self.integrals, density)
 
-        _, change = jax.jvp(fock, (self.mo_coeff,), (self.mo_coeff @ k,))
-        return _in_orbitals(change, self.mo_coeff)
+        _, along = jax.linearize(on_orbitals, self.mo_coeff)
+        root = np.sqrt(self.layout.occupations[:, :, None, occupied])
+        inverse = np.where(root > 0, 1.0 / np.where(root > 0, root, 1.0), 0.0)
+
+        def response(k: Matrix) -> Float[Array, "spin set mo occ"]:
+            change = self.mo_coeff.swapaxes(-1, -2) @ along(self.mo_coeff @ k)[:, None]
+            return inverse * change - (root > 0) * (self.fock @ k[..., occupied])
+
+        return response
 
 
 def _in_orbitals(

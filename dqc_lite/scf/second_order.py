@@ -270,7 +270,7 @@ def trust_region_step(
     surface: Surface, radius: Float[Array, ""], max_products: Int[Array, ""]
 ) -> Step:
     """Minimize ``2 g.x + x.H x`` within ``|x| <= radius`` by conjugate gradients from zero."""
-    g = surface.gradient()
+    g, product = surface.gradient(), surface.hessian()
     denominators = jnp.maximum(jnp.abs(surface.diagonal()), SOFTEST)
     size = jnp.linalg.norm(g)
     # superlinear convergence
@@ -281,7 +281,7 @@ def trust_region_step(
 
     def body(i: _Iterate) -> _Iterate:
         p = i.direction
-        image = surface.product(p)
+        image = product(p)
         curvature = jnp.vdot(p, image)
         convex = curvature > 0
         length = i.descent / jnp.where(convex, curvature, 1.0)

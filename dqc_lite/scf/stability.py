@@ -70,7 +70,7 @@ def internal(
 ) -> Stability:
     """Against rotations that keep the kind of determinant."""
     surface = Surface.at(hamiltonian, integrals, reference, state.mo_coeff, state.fock)
-    return _lowest(surface.product, surface)
+    return _lowest(surface.hessian(), surface)
 
 
 @functools.partial(adaptive_jit, static_argnums=(3,))
@@ -91,9 +91,10 @@ def external(
     mo_coeff = jnp.concatenate([state.mo_coeff] * 2)
     surface = Surface.at(hamiltonian, integrals, both, mo_coeff, jnp.concatenate([state.fock] * 2))
     one_spin = Surface.at(hamiltonian, integrals, reference, state.mo_coeff, state.fock)
+    hessian = surface.hessian()
 
     def product(x: Array) -> Array:
-        alpha, beta = surface.product(jnp.concatenate([x, -x]) / np.sqrt(2.0))
+        alpha, beta = hessian(jnp.concatenate([x, -x]) / np.sqrt(2.0))
         return (alpha - beta)[None] / np.sqrt(2.0)
 
     return _lowest(product, one_spin)

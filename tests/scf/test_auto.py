@@ -137,10 +137,10 @@ def test_default_trusts_large_gaps(name: str, method: dqc.HF | dqc.KS) -> None:
 def test_several_minima() -> None:
     """N2 pulled apart: the orbitals of three bonds break their symmetry in several ways."""
     mol = dqc.Molecule.from_atoms("N 0 0 0; N 0 0 2", "sto-3g")
-    solver = dqc.Auto(starts=6)
+    solver = dqc.Auto(starts=12)
     solution = dqc.solve(mol, dqc.HF(False), solver=solver, guess="core")
     ends = np.asarray(solution.certificate.start_energies)
-    assert ends.shape == (6,)
+    assert ends.shape == (12,)
     assert np.isfinite(ends).all()
     assert float(solution.energy) == ends.min()
     assert np.ptp(ends) > 1e-3

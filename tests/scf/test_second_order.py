@@ -58,7 +58,7 @@ def test_gradient_and_hessian_are_those_of_the_energy(kind: str) -> None:
 
     first, second = zip(*(_differences(energy, h) for h in (1e-3, 2e-3)), strict=True)
     slope = 2.0 * float(jnp.vdot(surface.gradient(), x))
-    curvature = 2.0 * float(jnp.vdot(x, jax.jit(surface.product)(x)))
+    curvature = 2.0 * float(jnp.vdot(x, jax.jit(surface.hessian())(x)))
     # fourth-order formulas: halving h leaves 1/16 of the error
     assert abs(first[0] - slope) < abs(first[0] - first[1]) + 1e-8
     assert abs(second[0] - curvature) < abs(second[0] - second[1]) + 1e-6 * abs(curvature)

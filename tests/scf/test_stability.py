@@ -80,7 +80,7 @@ def test_open_shell_mode_against_pyscf_energies() -> None:
     curvature = (energy(0.01) + energy(-0.01) - 2.0 * energy(0.0)) / (2 * 0.01**2)
     assert not bool(found.stable)
     assert abs(curvature - float(found.eigenvalue)) < 1e-4
-    matrix = jax.jit(jax.vmap(lambda x: surface.product(x.reshape(layout.shape)).ravel()))(
+    matrix = jax.jit(jax.vmap(lambda x: surface.hessian()(x.reshape(layout.shape)).ravel()))(
         jnp.eye(found.mode.size)
     )
     allowed = np.asarray(surface.allowed()).ravel()
