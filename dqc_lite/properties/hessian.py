@@ -108,9 +108,8 @@ def _second_derivatives(problem: Problem) -> tuple[Array, Status]:
 def _rule(primals: tuple, tangents: tuple) -> Any:
     """The derivative is that of ``jax.hessian(energy)``, at the same solution."""
     (problem,), (moves,) = primals, tangents
-    fixed = jax.lax.stop_gradient(problem)
-    converged, state = singlepoint.converge(fixed)
-    value, status = second_derivatives(fixed, converged), singlepoint.status_of(state)
+    value, status = _second_derivatives(problem)  # with this rule again: it has derivatives itself
+    converged, _ = singlepoint.converge(jax.lax.stop_gradient(problem))
     tangent = tangent_along(lambda p: _nested(p, converged), problem, moves)
     return (value, status), (tangent, jax.tree.map(singlepoint.no_tangent, status))
 

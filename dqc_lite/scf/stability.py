@@ -33,8 +33,8 @@ SMALL_GAP = {"closed": (0.05, 0.6), "open": (0.15, 0.8)}
 exchange), a saddle point is likely enough to look for one. Exchange takes the attraction of
 electron and hole off that, up to 0.6 hartree where both are small (Hartree-Fock, 6-31G: N2 at 1.5
 angstrom 0.49, lowest eigenvalue -0.02; O2 2+ at 1.25 angstrom 0.63 and -0.09), functionals without
-exchange next to nothing. In open shells spin polarization comes to it: O2 at its bond length 0.64
-and -0.01."""
+exchange next to nothing. In open shells spin polarization comes to it: O2 at 1.25 angstrom 0.64 and
+-0.01."""
 
 TOLERANCE = 1e-3
 """Residual (hartree) of the eigenvector; the eigenvalue is good to its square."""

@@ -222,3 +222,19 @@ def test_derivative_of_a_hessian_is_of_one_state() -> None:
     _, derivative = jax.jvp(hessian, (0.0,), (1.0,))
     assert error < 1e-5 * abs(numeric)
     assert float(derivative) == pytest.approx(numeric, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_nested_derivative_of_a_function_of_the_hessian() -> None:
+    """Not linear in it, so that value and derivative both have to be differentiated."""
+    mol = molecule("h2", "sto-3g")
+
+    def square(t: float) -> jax.Array:
+        moved = mol.with_positions(mol.positions.at[1, 2].add(t))
+        return dqc.hessian(moved)[1, 2, 1, 2] ** 2
+
+    slope = jax.jit(lambda t: jax.jvp(square, (t,), (1.0,))[1])
+    numeric, error = central_difference(lambda t: float(slope(t)), 0.01)
+    _, derivative = jax.jit(lambda t: jax.jvp(slope, (t,), (1.0,)))(0.0)
+    assert error < 1e-6 * abs(numeric)
+    assert float(derivative) == pytest.approx(numeric, rel=1e-6)
