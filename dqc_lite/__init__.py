@@ -28,12 +28,11 @@ if TYPE_CHECKING:
     from dqc_lite.properties.response import ResponseCertificate, response_certificate
     from dqc_lite.properties.thermochemistry import Thermochemistry, thermochemistry
     from dqc_lite.properties.vibrations import Vibrations, vibrations
-    from dqc_lite.scf.auto import Auto
     from dqc_lite.scf.checkpoint import load_checkpoint
-    from dqc_lite.scf.diis import DIIS
     from dqc_lite.scf.guess import Guess
-    from dqc_lite.scf.second_order import SecondOrder
     from dqc_lite.scf.solution import Solution
+    from dqc_lite.scf.solver import Solver
+    from dqc_lite.scf.solvers import DIIS, Auto, SecondOrder
     from dqc_lite.singlepoint import (
         density_matrix,
         energy,
@@ -47,9 +46,9 @@ if TYPE_CHECKING:
     from dqc_lite.xc.neural import NeuralFunctional
 
 _HOME = {
-    "Auto": "dqc_lite.scf.auto",
+    "Auto": "dqc_lite.scf.solvers",
     "Basis": "dqc_lite.basis",
-    "DIIS": "dqc_lite.scf.diis",
+    "DIIS": "dqc_lite.scf.solvers",
     "Functional": "dqc_lite.xc.functional",
     "Grid": "dqc_lite.grid.atomic",
     "Guess": "dqc_lite.scf.guess",
@@ -57,9 +56,10 @@ _HOME = {
     "KS": "dqc_lite.method",
     "Molecule": "dqc_lite.molecule",
     "NeuralFunctional": "dqc_lite.xc.neural",
-    "SecondOrder": "dqc_lite.scf.second_order",
+    "SecondOrder": "dqc_lite.scf.solvers",
     "ResponseCertificate": "dqc_lite.properties.response",
     "Solution": "dqc_lite.scf.solution",
+    "Solver": "dqc_lite.scf.solver",
     "Thermochemistry": "dqc_lite.properties.thermochemistry",
     "Vibrations": "dqc_lite.properties.vibrations",
     "alchemical_derivatives": "dqc_lite.properties.alchemical",

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import math
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from dqc_lite.errors import (
     SCFNotConvergedError,
 )
 from dqc_lite.implicit import (
+    Constants,
     Converged,
     relaxed_density,
     relaxed_energy,
@@ -42,12 +43,14 @@ from dqc_lite.integrals import operators
 from dqc_lite.method import HF, Method
 from dqc_lite.molecule import Molecule, require_x64
 from dqc_lite.scf import guess as guesses
-from dqc_lite.scf.auto import solver_of
-from dqc_lite.scf.checkpoint import Checkpoint, Recorder, fingerprint
-from dqc_lite.scf.guess import Start
-from dqc_lite.scf.loop import SCFState, Solver, scf
+from dqc_lite.scf.checkpoint import Files, Recorder, fingerprint
+from dqc_lite.scf.guess import Beginning, Start
 from dqc_lite.scf.reference import Reference
+from dqc_lite.scf.self_consistency import SelfConsistency
 from dqc_lite.scf.solution import Certificate, Solution
+from dqc_lite.scf.solver import Solver
+from dqc_lite.scf.solvers import solver_of
+from dqc_lite.scf.state import SCFState
 
 
 @pytree
@@ -108,29 +111,6 @@ def _described(
 problem_of = named_arguments(_described)
 
 
-class Status(NamedTuple):
-    """How the SCF ended."""
-
-    converged: Array
-    poison: Array
-    iterations: Array
-    energy: Array
-    delta_energy: Array
-    gradient: Array
-    kept: Array
-    density: Array
-    stable: Array | None
-    curvature: Array | None
-
-
-def status_of(state: SCFState) -> Status:
-    return Status(
-        state.converged, state.poison, state.iterations,
-        state.energy, state.delta_energy, state.gradient, state.kept, state.density.matrix,
-        state.stable, state.stability,
-    )  # fmt: skip
-
-
 def _self_consistent(problem: Problem) -> tuple[Any, Array, SCFState]:
     """Integrals, overlap and the converged state: everything that the SCF makes, as constants."""
     problem = jax.lax.stop_gradient(problem)
@@ -139,9 +119,9 @@ def _self_consistent(problem: Problem) -> tuple[Any, Array, SCFState]:
     hamiltonian = problem.hamiltonian()
     integrals = hamiltonian.prepare(mol, orbitals)
     overlap = operators.overlap(orbitals)
-    beginning = guesses.begin(problem.guess, mol, orbitals, reference)
-    files = _files(problem, reference)
-    state = scf(hamiltonian, integrals, overlap, beginning, problem.solver, reference, *files)
+    start = guesses.begin(problem.guess, mol, orbitals, reference)
+    scf = SelfConsistency.build(hamiltonian, integrals, overlap, reference)
+    state = _run(problem.solver, scf, start, _files(problem, reference))
     return integrals, overlap, _poisoned(state, (mol, problem.method, problem.electric_field))
 
 
@@ -167,9 +147,19 @@ def _poisoned(state: SCFState, inputs: Any) -> SCFState:
     )  # fmt: skip
 
 
-def _files(
-    problem: Problem, reference: Reference
-) -> tuple[Recorder | None, Checkpoint | None]:
+def _run(solver: Solver, scf: SelfConsistency, start: Beginning, files: Files | None) -> SCFState:
+    if files is None:
+        return solver.run(scf, start)
+    state = solver.run_with_files(scf, start, files)
+    if state is None:
+        raise InputError(
+            f"checkpoint: {type(solver).__name__} writes and continues none; leave it out, or use "
+            "a solver that is built in."
+        )
+    return state
+
+
+def _files(problem: Problem, reference: Reference) -> Files | None:
     """What writes checkpoints, and the one to continue from: only of the very same problem.
 
     Raises:
@@ -177,7 +167,7 @@ def _files(
     """
     checkpoint = problem.guess.checkpoint
     if problem.checkpoint is None and checkpoint is None:
-        return None, None
+        return None
     parts = problem.mol, problem.method, problem.electric_field
     if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(parts)):
         if problem.checkpoint is not None:
@@ -185,13 +175,13 @@ def _files(
                 f"checkpoint = {problem.checkpoint!r} cannot be written inside of jax.jit or "
                 "jax.vmap; leave it out, or leave out the transformation."
             )
-        return None, None
+        return None
     own = fingerprint(*parts, kind=repr(reference))
     if checkpoint is not None and checkpoint.fingerprint != own:
         checkpoint = None
-    if problem.checkpoint is None:
-        return None, checkpoint
-    return Recorder(problem.checkpoint, problem.mol, own), checkpoint
+    if problem.checkpoint is not None:
+        return Files(Recorder(problem.checkpoint, problem.mol, own), checkpoint)
+    return None if checkpoint is None else Files(None, checkpoint)
 
 
 def converge(problem: Problem) -> tuple[Converged, SCFState]:
@@ -211,28 +201,28 @@ def converge_or_raise(problem: Problem) -> tuple[Converged, SCFState]:
     """`converge`, with the exception of an SCF that failed, if these are wanted."""
     converged, state = converge(problem)
     if problem.throw:
-        require_convergence(status_of(state), problem.mol)
+        require_convergence(state, problem.mol)
     return converged, state
 
 
 @jax.custom_jvp
-def energy_and_status(problem: Problem) -> tuple[Array, Status]:
+def energy_and_state(problem: Problem) -> tuple[Array, Constants]:
     *_, state = _self_consistent(problem)
-    return state.energy, status_of(state)
+    return state.energy, Constants.of(state)
 
 
 def _energy_jvp(primals: tuple, tangents: tuple) -> Any:
     (problem,), (moves,) = primals, tangents
     converged, state = converge(problem)
     tangent = tangent_along(lambda p: relaxed_energy(p, converged), problem, moves)
-    status = status_of(state)
+    constants = Constants.of(state)
     return (
-        (relaxed_energy(problem, converged), status),
-        (tangent, jax.tree.map(no_tangent, status)),
+        (relaxed_energy(problem, converged), constants),
+        (tangent, jax.tree.map(no_tangent, constants)),
     )
 
 
-energy_and_status.defjvp(_energy_jvp, symbolic_zeros=True)
+energy_and_state.defjvp(_energy_jvp, symbolic_zeros=True)
 
 
 def no_tangent(x: Array) -> Any:
@@ -300,10 +290,11 @@ def energy(
     `ResponseError`, or are NaN likewise, at unstable or orbitally degenerate determinants.
     """
     problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
-    value, status = energy_and_status(problem)
-    if throw and require_convergence(status, mol):
+    value, constants = energy_and_state(problem)
+    state: SCFState = constants.tree
+    if throw and require_convergence(state, mol):
         return value
-    return value * status.poison
+    return value * state.poison
 
 
 @named_arguments
@@ -390,8 +381,7 @@ def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solu
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
         stable=fixed.stable,
-        second_order_cycles=fixed.newton,
-        saddle_points_left=fixed.left,
+        solver=fixed.stages,
         start_energies=fixed.start_energies,
         lowest_external_eigenvalue=fixed.external,
         externally_stable=fixed.externally_stable,
@@ -405,7 +395,7 @@ def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solu
     )  # fmt: skip
 
 
-def require_convergence(state: Status, mol: Molecule) -> bool:
+def require_convergence(state: SCFState, mol: Molecule) -> bool:
     """Raise unless converged; False under a trace, where there is nothing to look at yet."""
     try:
         converged, cycles = bool(state.converged), int(state.iterations)
@@ -425,14 +415,14 @@ def require_convergence(state: Status, mol: Molecule) -> bool:
             f"the SCF met a non-finite number in cycle {cycles} (E = {numbers[0]}, |g| = "
             f"{numbers[2]}); check the geometry, the basis set and the inputs for NaN."
         )
-    raise SCFNotConvergedError(cycles, *numbers, np.asarray(state.density))
+    raise SCFNotConvergedError(cycles, *numbers, np.asarray(state.density.matrix))
 
 
-def _warn_saddle_point(state: Status) -> None:
+def _warn_saddle_point(state: SCFState) -> None:
     if state.stable is not None and not bool(state.stable):
         warn(
             "the SCF has converged at a saddle point, lowest curvature "
-            f"{float(state.curvature):.4f} hartree (certificate.stable is False); try another "
+            f"{float(state.stability):.4f} hartree (certificate.stable is False); try another "
             "guess, or Auto(starts=4)."
         )
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import jax.numpy as jnp
+from typing import NamedTuple
 
 import dqc_lite as dqc
 from dqc_lite.integrals import operators
 from dqc_lite.scf import guess as guesses
-from dqc_lite.scf.loop import SCFState, Solver, scf
-from dqc_lite.scf.reference import Reference
-from dqc_lite.terms import Hamiltonian
+from dqc_lite.scf.self_consistency import SelfConsistency
+from dqc_lite.scf.state import SCFState
 
 
 class Prepared(NamedTuple):
     """Everything about a molecule and a method that does not depend on the solver."""
 
-    hamiltonian: Hamiltonian
-    integrals: Any
-    overlap: jnp.ndarray
+    problem: SelfConsistency
     beginnings: dict[str, guesses.Beginning]
-    reference: Reference
 
     @classmethod
     def of(cls, mol: dqc.Molecule, method: dqc.HF) -> Prepared:
@@ -34,13 +28,11 @@ class Prepared(NamedTuple):
             for name in ("minao", "core")
         }
         overlap = operators.overlap(orbitals)
-        return cls(hamiltonian, integrals, overlap, beginnings, reference)
+        problem = SelfConsistency.build(hamiltonian, integrals, overlap, reference)
+        return cls(problem, beginnings)
 
-    def solve(self, solver: Solver, guess: str = "minao") -> SCFState:
-        return scf(
-            self.hamiltonian, self.integrals, self.overlap, self.beginnings[guess], solver,
-            self.reference,
-        )  # fmt: skip
+    def solve(self, solver: dqc.Solver, guess: str = "minao") -> SCFState:
+        return solver.run(self.problem, self.beginnings[guess])
 
 
 RESTRICTED = {"RHF": True, "UHF": False, "ROHF": "rohf"}

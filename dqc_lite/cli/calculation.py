@@ -14,10 +14,10 @@ from dqc_lite.integrals import layouts
 from dqc_lite.method import HF, KS, Method, Restricted
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
-from dqc_lite.scf.auto import DEFAULT
-from dqc_lite.scf.diis import DIIS
-from dqc_lite.scf.loop import Solver
-from dqc_lite.scf.second_order import SecondOrder
+from dqc_lite.scf.solvers import DEFAULT
+from dqc_lite.scf.solvers import DIIS
+from dqc_lite.scf.solver import Solver
+from dqc_lite.scf.solvers import SecondOrder
 
 _RESTRICTED: dict[str, Restricted] = {"auto": None, "true": True, "false": False, "rohf": "rohf"}
 

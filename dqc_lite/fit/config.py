@@ -17,7 +17,7 @@ from dqc_lite.fit.objective import Objective
 from dqc_lite.fit.optimizers import Optimizer, named
 from dqc_lite.fit.parameters import Parameters, three_parameters
 from dqc_lite.method import KS
-from dqc_lite.scf.diis import DIIS
+from dqc_lite.scf.solvers import DIIS
 from dqc_lite.xc.functional import Functional
 
 _KEYS = {

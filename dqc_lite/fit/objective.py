@@ -23,7 +23,7 @@ from dqc_lite.fit.programs import Programs
 from dqc_lite.fit.progress import Progress
 from dqc_lite.fit.self_consistent import State
 from dqc_lite.method import KS
-from dqc_lite.scf.diis import DIIS
+from dqc_lite.scf.solvers import DIIS
 
 Order = Literal["value", "gradient", "jacobian"]
 

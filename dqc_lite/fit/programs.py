@@ -19,7 +19,7 @@ from dqc_lite.fit.losses import Loss, Moving, local_errors
 from dqc_lite.fit.parameters import Parameters
 from dqc_lite.fit.self_consistent import State
 from dqc_lite.method import KS
-from dqc_lite.scf.diis import DIIS
+from dqc_lite.scf.solvers import DIIS
 
 FORWARD = 8
 """Parameters up to which derivatives of forces are made in forward mode."""

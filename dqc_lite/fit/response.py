@@ -24,7 +24,7 @@ from dqc_lite.fit.self_consistent import State
 from dqc_lite.implicit import rotations
 from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.method import KS
-from dqc_lite.scf.state import Problem
+from dqc_lite.scf.self_consistency import SelfConsistency
 from dqc_lite.xc.functional import Functional
 
 
@@ -89,7 +89,7 @@ def orbital_energies(
     two. So ``d e_i = C_i^T dF C_i`` with the response of the density in dF.
     """
     c = jax.lax.stop_gradient(state.mo_coeff)
-    problem = Problem(
+    problem = SelfConsistency(
         hamiltonian_of(method, xc), row.held, row.overlap, row.x, row.kept, row.reference
     )
     return jnp.einsum("smi,smn,sni->si", c, problem.evaluate(density).effective, c)

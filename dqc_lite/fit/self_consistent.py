@@ -9,9 +9,10 @@ from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.density import Density
 from dqc_lite.fit.fixed import FixedRow
-from dqc_lite.scf.diis import DIIS, History
+from dqc_lite.scf.diis import History
 from dqc_lite.scf.orthogonalization import diagonalize
-from dqc_lite.scf.state import Problem
+from dqc_lite.scf.self_consistency import SelfConsistency
+from dqc_lite.scf.solvers import DIIS
 from dqc_lite.terms import Hamiltonian
 
 
@@ -36,8 +37,8 @@ class State:
     iterations: Int[Array, ""]
 
 
-def _problem(hamiltonian: Hamiltonian, row: FixedRow) -> Problem:
-    return Problem(hamiltonian, row.held, row.overlap, row.x, row.kept, row.reference)
+def _problem(hamiltonian: Hamiltonian, row: FixedRow) -> SelfConsistency:
+    return SelfConsistency(hamiltonian, row.held, row.overlap, row.x, row.kept, row.reference)
 
 
 def first_orbitals(hamiltonian: Hamiltonian, row: FixedRow) -> Float[Array, "set ao mo"]:

@@ -14,7 +14,7 @@ differentiable function of theta and the unknown, hence derivatives of any order
 """
 
 from dqc_lite.implicit.moving import tangent_along
-from dqc_lite.implicit.orbitals import Converged
+from dqc_lite.implicit.orbitals import Constants, Converged
 from dqc_lite.implicit.relaxed import (
     relaxed_density,
     relaxed_energy,
@@ -24,6 +24,7 @@ from dqc_lite.implicit.relaxed import (
 from dqc_lite.implicit.verified import without_derivative
 
 __all__ = [
+    "Constants",
     "Converged",
     "relaxed_density",
     "relaxed_energy",

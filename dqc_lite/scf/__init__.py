@@ -1,4 +1,4 @@
-"""The self-consistent field: guesses, orthogonalization, DIIS, and the loop around them.
+"""The self-consistent field: guesses, orthogonalization, and the search for a converged state.
 
 It knows the energy terms only through energies and Fock matrices.
 """

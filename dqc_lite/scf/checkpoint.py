@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -25,10 +25,15 @@ from dqc_lite.basis import Basis, Layout
 from dqc_lite.errors import CheckpointError
 from dqc_lite.molecule import Molecule
 
+T = TypeVar("T")
+
 FORMAT = "dqc_lite.checkpoint/1"
 
 _LOG = ".log"
 """The only array whose size is a setting."""
+
+_LATER = (".descent", ".here.lowest", ".here.stable")
+"""Arrays of stages that a solver need not have."""
 
 _LAYOUT_ARRAYS = (
     "atom", "l", "nprim", "nctr", "ecp_rows", "ecp_parameters", "reference_exponents",
@@ -64,25 +69,40 @@ class Checkpoint:
     fingerprint: str
     arrays: dict[str, np.ndarray]
 
-    def restored(self, shapes: dict[str, jax.ShapeDtypeStruct]) -> list[Array] | None:
-        """The arrays of these names; None where they belong to another loop.
+    def restored(self, fresh: T) -> T | None:
+        """`fresh`, the state of a loop, with the arrays of the file; None where it is of another.
 
-        The log of the cycles gets the number of rows asked for.
+        The log of the cycles keeps its number of rows. What a solver of fewer stages did not write
+        stays as it is; what one of more stages wrote is left out.
         """
-        if shapes.keys() != self.arrays.keys():
-            return None
+        wanted = named(fresh)
         arrays = dict(self.arrays)
-        arrays[_LOG] = _with_rows(arrays[_LOG], shapes[_LOG].shape[0])
-        for name, wanted in shapes.items():
-            if arrays[name].shape != wanted.shape or arrays[name].dtype != wanted.dtype:
+        if _LOG not in arrays or wanted.keys().isdisjoint(arrays):
+            return None
+        arrays[_LOG] = _with_rows(arrays[_LOG], wanted[_LOG].shape[0])
+        for name, array in wanted.items():
+            if name not in arrays:
+                if not name.startswith(_LATER):
+                    return None
+                arrays[name] = np.asarray(array)
+            if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
                 return None
-        return jax.device_put([arrays[name] for name in shapes])
+        leaves = jax.device_put([arrays[name] for name in wanted])
+        return jax.tree.unflatten(jax.tree.structure(fresh), leaves)
 
 
 def _with_rows(log: np.ndarray, rows: int) -> np.ndarray:
     made = np.full((rows, *log.shape[1:]), np.nan)
     made[: min(rows, len(log))] = log[:rows]
     return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """What writes the checkpoints of a calculation, and the one to go on from, if any."""
+
+    recorder: Recorder | None = None
+    checkpoint: Checkpoint | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,69 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._arguments import named_arguments
-from dqc_lite._pytree import pytree, static
+from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
-from dqc_lite.errors import InputError
-from dqc_lite.scf.settings import require_count, require_flag, require_number
-
-MAX_MAX_CYCLE = 100_000
-"""The log of the cycles is allocated beforehand."""
-
-
-EARLY = ("diis", "adiis", "ediis")
-
-
-@named_arguments
-@pytree
-class DIIS:
-    """Commutator DIIS.
-
-    Attributes:
-        max_cycle: Fock builds at most.
-        energy_tol: converged when the energy changes by less, hartree.
-        gradient_tol: ... and the norm of the orbital gradient is less.
-        space: number of Fock matrices kept.
-        damping: share of the previous cycle's Fock matrix kept while the gradient is above 0.1.
-        level_shift: added to the energies of the virtual orbitals while the gradient is above 0.1,
-            and in proportion to it below, hartree; neither the converged state nor the test of
-            convergence knows of it.
-        early: what is extrapolated while the gradient is above 0.1: "diis", or "adiis" or "ediis",
-            the combination of lowest energy (`dqc_lite.scf.energy_diis`).
-        maximum_overlap: fill the orbitals most like the occupied ones of the guess, a `Solution`
-            for instance, instead of the lowest: for excited determinants with given occupations.
-        patience: cycles in which the smallest gradient must halve, else the iteration ends
-            unconverged; None: it goes on to `max_cycle`.
-    """
-
-    max_cycle: int = static(default=100)
-    energy_tol: float = static(default=1e-10)
-    gradient_tol: float = static(default=1e-8)
-    space: int = static(default=8)
-    damping: float = static(default=0.0)
-    level_shift: float = static(default=0.0)
-    early: Literal["diis", "adiis", "ediis"] = static(default="diis")
-    maximum_overlap: bool = static(default=False)
-    patience: int | None = static(default=None)
-
-    def __post_init__(self) -> None:
-        require_count(self, 1, MAX_MAX_CYCLE, "max_cycle", "space")
-        require_number(self, "energy_tol", "gradient_tol")
-        require_number(self, "damping", "level_shift", positive=False)
-        require_flag(self, "maximum_overlap")
-        if self.patience is not None:
-            require_count(self, 1, MAX_MAX_CYCLE, "patience")
-        if self.damping >= 1:
-            raise InputError(f"damping = {self.damping} must lie in [0, 1).")
-        if self.early not in EARLY:
-            raise InputError(f"early = {self.early!r} is unknown; use one of {', '.join(EARLY)}.")
-
 
 RESTART = 10
 """Cycles without a new smallest error before the history is dropped."""

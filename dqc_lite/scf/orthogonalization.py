@@ -7,16 +7,18 @@ import jax.numpy as jnp
 from dqc_lite._types import Array, Bool, Float
 
 LINEAR_DEPENDENCE = 1e-8
-"""Eigenvectors of the overlap with eigenvalues below this are left out."""
+"""Eigenvectors of the overlap with eigenvalues below this are left out by default."""
 
 EXCLUDED_ENERGY = 1e6
 """Orbital energy (hartree) given to the combinations left out: they come last, never occupied."""
 
 
-def canonical(overlap: Float[Array, "ao ao"]) -> tuple[Float[Array, "ao mo"], Bool[Array, " mo"]]:
+def canonical(
+    overlap: Float[Array, "ao ao"], threshold: float = LINEAR_DEPENDENCE
+) -> tuple[Float[Array, "ao mo"], Bool[Array, " mo"]]:
     """X with X^T S X = 1 on the kept columns and 0 on the others, and which are kept."""
     eigenvalues, vectors = jnp.linalg.eigh(overlap, symmetrize_input=False)
-    kept = eigenvalues > LINEAR_DEPENDENCE
+    kept = eigenvalues > threshold
     scale = jnp.where(kept, 1.0 / jnp.sqrt(jnp.where(kept, eigenvalues, 1.0)), 0.0)
     return vectors * scale, kept
 

@@ -31,6 +31,7 @@ import numpy as np
 from dqc_lite._types import Array, Bool, Float
 from dqc_lite.scf.orthogonalization import present
 from dqc_lite.scf.reference import Reference
+from dqc_lite.scf.self_consistency import SelfConsistency
 from dqc_lite.terms import Hamiltonian
 
 Vector = Float[Array, "set row column"]
@@ -93,21 +94,27 @@ class Layout:
 
 
 def turned(mo_coeff: Float[Array, "set ao mo"], k: Matrix) -> Float[Array, "set ao mo"]:
-    """C (1 - K/2)^-1 (1 + K/2): orthogonal like C exp(K) and equal to it through second order."""
-    eye, half = jnp.eye(k.shape[-1]), 0.5 * k
-    # C (1 + K/2) (1 - K/2)^-1, transposed: (1 - K/2)^T = 1 + K/2
-    solved = jnp.linalg.solve(eye + half, (eye - half) @ mo_coeff.swapaxes(-1, -2))
-    return solved.swapaxes(-1, -2)
+    """C exp(K), by its series: K is a turn by a few radian at most."""
+
+    def unfinished(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
+        _, term, j = carry
+        # the series of a turn by 10 has no larger terms beyond the 60th
+        return (jnp.abs(term).max() > 1e-17) & (j < 60)
+
+    def added(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        total, term, j = carry
+        term = term @ k / (j + 1)
+        return total + term, term, j + 1
+
+    start = mo_coeff, mo_coeff, jnp.zeros((), int)
+    return jax.lax.while_loop(unfinished, added, start)[0]
 
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-    """The energy around orbitals C to second order; F, its Fock matrices, in orbitals.
+    """The energy around orbitals C to second order; F, its Fock matrices, in orbitals."""
 
-    Without a Hamiltonian there are gradient and diagonal, but no products.
-    """
-
-    hamiltonian: Hamiltonian | None
+    hamiltonian: Hamiltonian
     integrals: Any
     layout: Layout
     mo_coeff: Float[Array, "set ao mo"]
@@ -116,13 +123,22 @@ class Surface:
 
     @classmethod
     def at(
-        cls, hamiltonian: Hamiltonian | None, integrals: Any, reference: Reference,
+        cls, hamiltonian: Hamiltonian, integrals: Any, reference: Reference,
         mo_coeff: Float[Array, "set ao mo"], fock: Float[Array, "spin ao ao"],
     ) -> Surface:  # fmt: skip
         """Of orbitals and the Fock matrix of their density; absent orbitals are zero columns."""
         layout = Layout(reference, mo_coeff.shape[-1])
         rows = present(mo_coeff)[:, layout.first_row :, None]
         return cls(hamiltonian, integrals, layout, mo_coeff, _in_orbitals(fock, mo_coeff), rows)
+
+    @classmethod
+    def of(
+        cls, problem: SelfConsistency, mo_coeff: Float[Array, "set ao mo"],
+        fock: Float[Array, "spin ao ao"],
+    ) -> Surface:  # fmt: skip
+        """The same of a self-consistent problem."""
+        parts = problem.hamiltonian, problem.integrals, problem.reference
+        return cls.at(*parts, mo_coeff, fock)
 
     @property
     def occupations(self) -> Float[Array, "spin set 1 mo"]:

@@ -2,9 +2,47 @@
 
 from __future__ import annotations
 
-from dqc_lite._pytree import pytree
+import jax.numpy as jnp
+
+from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.molecule import Molecule
+
+
+@pytree
+class Stages:
+    """Which stages of a solver ran.
+
+    Attributes:
+        solver: its name.
+        diis: cycles of DIIS, or of whatever a solver of your own iterates.
+        second_order: cycles of Newton's method, after those.
+        stability_analyses: how often the lowest curvature was computed.
+        saddle_points_left: how often the solver went on from an unstable solution.
+    """
+
+    solver: str = static()
+    diis: Int[Array, ""]
+    second_order: Int[Array, ""]
+    stability_analyses: Int[Array, ""]
+    saddle_points_left: Int[Array, ""]
+
+    def __str__(self) -> str:
+        ran = [f"{self.diis} cycles"]
+        for count, what in (
+            (self.second_order, "of second order"),
+            (self.stability_analyses, "stability analyses"),
+            (self.saddle_points_left, "saddle points left"),
+        ):
+            if int(count):
+                ran.append(f"{count} {what}")
+        return f"{self.solver}: {', '.join(ran)}"
+
+    @classmethod
+    def of(cls, solver: str, cycles: Int[Array, ""] | int) -> Stages:
+        """Of a solver with one stage."""
+        none = jnp.zeros((), int)
+        return cls(solver, none + cycles, none, none, none)
 
 
 @pytree
@@ -21,12 +59,10 @@ class Certificate:
         fock_builds: Fock matrices made, and Hessian-vector products, which cost as much.
         lowest_hessian_eigenvalue: of the orbital Hessian A + B over the rotations that keep the
             kind of determinant, hartree; None where it was not examined, which the default
-            solver decides by the orbital gap.
+            solver decides by the orbital gap; under `jax.jit`, where a result must be an array, NaN.
         stable: whether that is not negative, so that the energy is a minimum and not at a saddle
-            point; None where it was not examined.
-        second_order_cycles: of all cycles those that Newton's method made, the last ones: 0 where
-            DIIS converged to a state that was not left.
-        saddle_points_left: how often the solver went on from an unstable solution.
+            point; None where it was not examined, under `jax.jit` False.
+        solver: which stages of which solver ran, see `Stages`.
         start_energies: (start,) hartree, the minima that several starts ended in, NaN for those
             that did not; None where one was asked for. The lowest is the solution.
         lowest_external_eigenvalue, externally_stable: the same as above of a closed shell against
@@ -40,11 +76,22 @@ class Certificate:
     fock_builds: Int[Array, ""] | None = None
     lowest_hessian_eigenvalue: Float[Array, ""] | None = None
     stable: Bool[Array, ""] | None = None
-    second_order_cycles: Int[Array, ""] | None = None
-    saddle_points_left: Int[Array, ""] | None = None
+    solver: Stages | None = None
     start_energies: Float[Array, " start"] | None = None
     lowest_external_eigenvalue: Float[Array, ""] | None = None
     externally_stable: Bool[Array, ""] | None = None
+
+    @property
+    def second_order_cycles(self) -> Int[Array, ""] | None:
+        """Of all cycles those that Newton's method made: 0 where DIIS converged to a state that was
+        not left.
+        """
+        return None if self.solver is None else self.solver.second_order
+
+    @property
+    def saddle_points_left(self) -> Int[Array, ""] | None:
+        """How often the solver went on from an unstable solution."""
+        return None if self.solver is None else self.solver.saddle_points_left
 
 
 @pytree

@@ -22,8 +22,8 @@ class Hamiltonian:
 
     @property
     def exchange_fraction(self) -> float | Array:
-        """The share of exact exchange."""
-        return max(getattr(t, "exchange_fraction", 0.0) for t in self.terms)
+        """The share of exact exchange: the sum of those of the terms."""
+        return sum(getattr(t, "exchange_fraction", 0.0) for t in self.terms)
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Any, ...]:
         """Integrals of every term."""

@@ -19,7 +19,7 @@ import pytest
 import dqc_lite as dqc
 from dqc_lite import gradcheck, singlepoint
 from dqc_lite.cli import arguments, main
-from dqc_lite.scf.auto import DEFAULT
+from dqc_lite.scf.solvers import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
 WATER, CH3 = ROOT / "examples" / "water.xyz", ROOT / "examples" / "ch3.xyz"

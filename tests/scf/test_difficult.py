@@ -12,7 +12,7 @@ import pathlib
 import pytest
 from scf_problems import Prepared, from_row
 
-from dqc_lite.scf.auto import Auto
+from dqc_lite.scf.solvers import Auto
 
 DATA = pathlib.Path(__file__).parents[1] / "data" / "difficult_cases.json"
 ROWS = [r for r in json.loads(DATA.read_text()) if r["xc"] is None and "pyscf_2_14_default" in r]

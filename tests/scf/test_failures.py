@@ -83,13 +83,13 @@ def test_last_state_of_an_unconverged_solution() -> None:
 
 
 def test_default_solver_says_when_second_order_took_over(monkeypatch) -> None:
-    from dqc_lite.scf import auto
+    from dqc_lite.scf import solvers
 
     mol = molecule("h2o", "sto-3g")
     plain = dqc.solve(mol)
     assert int(plain.certificate.second_order_cycles) == 0
-    short = dataclasses.replace(auto.DEFAULT, max_cycle=3)
-    monkeypatch.setattr(auto, "DEFAULT", short)
+    short = dataclasses.replace(solvers.DEFAULT, max_cycle=3)
+    monkeypatch.setattr(solvers, "DEFAULT", short)
     rescued = dqc.solve(mol)
     assert bool(rescued.converged)
     assert int(rescued.certificate.second_order_cycles) == int(rescued.iterations) - 3
@@ -98,18 +98,16 @@ def test_default_solver_says_when_second_order_took_over(monkeypatch) -> None:
 
 
 def test_default_costs_what_diis_costs(compilations) -> None:
-    """At a large gap nothing is compiled but what finds it, and under jit there is nothing more."""
+    """At a large gap as many programs and Fock builds as DIIS alone."""
     mol = molecule("nh3", "sto-3g")
-    dqc.solve(mol, solver=dqc.DIIS(max_cycle=60, patience=20))
-    with compilations() as count:
-        dqc.solve(mol)
-    assert count() == 1  # `stability.softest`
-
-    def loops(solver) -> int:
-        text = str(jax.make_jaxpr(lambda m: dqc.energy(m, solver=solver))(mol))
-        return text.count("while[")
-
-    assert loops("auto") == loops("diis") < loops(dqc.Auto())
+    counts, builds = [], []
+    for solver in (dqc.DIIS(max_cycle=60, patience=20), None):
+        jax.clear_caches()
+        with compilations() as count:
+            builds.append(int(dqc.solve(mol, solver=solver).certificate.fock_builds))
+        counts.append(count())
+    assert counts[0] == counts[1]
+    assert builds[0] == builds[1]
 
 
 def test_memory_is_refused_before_it_is_taken(monkeypatch) -> None:

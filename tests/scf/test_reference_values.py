@@ -8,7 +8,7 @@ import pyscf.lib
 import pytest
 
 import dqc_lite as dqc
-from dqc_lite.scf.auto import Auto
+from dqc_lite.scf.solvers import Auto
 
 DATA = pathlib.Path(__file__).parents[1] / "data" / "reference_values.json"
 KINDS = {"RHF": True, "UHF": False, "ROHF": "rohf"}

@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pyscf.scf
 import pytest
+import scipy.optimize
 from pyscf.soscf import newton_ah
 from scf_problems import Prepared, from_row
 from systems import mole, molecule
 
 import dqc_lite as dqc
 from dqc_lite.errors import InputError, MethodError
-from dqc_lite.scf import davidson, stability
-from dqc_lite.scf.auto import Auto
+from dqc_lite.scf import curvature, stability, subspace
 from dqc_lite.scf.rotations import Surface, turned
+from dqc_lite.scf.solvers import Auto
 
 DATA = pathlib.Path(__file__).parents[1] / "data" / "reference_values.json"
 BASIS = "6-31g"
@@ -39,11 +40,18 @@ def _mean_field(kind: str):
     return kinds[kind](built)
 
 
-def _internal(kind: str) -> tuple[stability.Stability, Surface]:
+def _internal(kind: str) -> tuple[curvature.Rotation, Surface]:
     p, state = _converged(kind)
-    found = stability.internal(p.hamiltonian, p.integrals, state, p.reference)
-    surface = Surface.at(p.hamiltonian, p.integrals, p.reference, state.mo_coeff, state.fock)
-    return found, surface
+    surface = Surface.of(p.problem, state.mo_coeff, state.fock)
+    return _softest(surface), surface
+
+
+def _softest(surface: Surface) -> curvature.Rotation:
+    return jax.jit(lambda: curvature.ask(surface, surface.hessian(), mode=True))()
+
+
+def _external(p: Prepared, state) -> curvature.Rotation:
+    return jax.jit(lambda: stability.external(p.problem, state.mo_coeff, state.fock))()
 
 
 def _pyscf_hessian(mf, generate, mo_coeff: np.ndarray, mo_occ: np.ndarray) -> np.ndarray:
@@ -61,9 +69,9 @@ def test_internal_eigenvalue_against_pyscf(kind: str) -> None:
         matrix = 0.5 * _pyscf_hessian(_mean_field(kind), newton_ah.gen_g_hop_rhf, c[0], n[0])
     else:
         matrix = _pyscf_hessian(_mean_field(kind), newton_ah.gen_g_hop_uhf, c, n)
-    assert abs(float(found.eigenvalue) - np.linalg.eigvalsh(matrix)[0]) < 2e-5
-    assert bool(found.stable)
-    assert float(found.residual) < stability.TOLERANCE
+    assert abs(float(found.value) - np.linalg.eigvalsh(matrix)[0]) < 2e-5
+    assert bool(found.stable())
+    assert float(found.residual) < curvature.TOLERANCE
 
 
 def test_open_shell_mode_against_pyscf_energies() -> None:
@@ -73,39 +81,39 @@ def test_open_shell_mode_against_pyscf_energies() -> None:
     h1e = mf.get_hcore()
 
     def energy(t: float) -> float:
-        c = turned(surface.mo_coeff, layout.generator(t * found.mode))
+        c = turned(surface.mo_coeff, layout.generator(t * found.x))
         dm = np.asarray(layout.reference.density(c).matrix)
         return mf.energy_elec(dm, h1e, mf.get_veff(dm=dm))[0]
 
     curvature = (energy(0.01) + energy(-0.01) - 2.0 * energy(0.0)) / (2 * 0.01**2)
-    assert not bool(found.stable)
-    assert abs(curvature - float(found.eigenvalue)) < 1e-4
+    assert not bool(found.stable())
+    assert abs(curvature - float(found.value)) < 1e-4
     matrix = jax.jit(jax.vmap(lambda x: surface.hessian()(x.reshape(layout.shape)).ravel()))(
-        jnp.eye(found.mode.size)
+        jnp.eye(found.x.size)
     )
     allowed = np.asarray(surface.allowed()).ravel()
     lowest = np.linalg.eigvalsh(np.asarray(matrix)[np.ix_(allowed, allowed)])[0]
-    assert abs(lowest - float(found.eigenvalue)) < 2e-5
+    assert abs(lowest - float(found.value)) < 2e-5
 
 
 def test_external_eigenvalue_against_pyscf() -> None:
     """The unrestricted Hessian of a closed shell has both: the lowest is the triplet one here."""
     p, state = _converged("restricted")
-    found = stability.external(p.hamiltonian, p.integrals, state, p.reference)
+    found = _external(p, state)
     built = mole(molecule("h2o", BASIS), BASIS)
     c = np.asarray(state.mo_coeff)[[0, 0]]
-    n = np.tile(p.reference.occupations(c.shape[-1]) / 2.0, (2, 1))
+    n = np.tile(p.problem.reference.occupations(c.shape[-1]) / 2.0, (2, 1))
     lowest = np.linalg.eigvalsh(
         _pyscf_hessian(pyscf.scf.UHF(built), newton_ah.gen_g_hop_uhf, c, n)
     )[0]
-    assert abs(float(found.eigenvalue) - lowest) < 2e-5
-    assert lowest < float(_internal("restricted")[0].eigenvalue) - 0.01
+    assert abs(float(found.value) - lowest) < 2e-5
+    assert lowest < float(_internal("restricted")[0].value) - 0.01
 
 
 def test_external_stability_is_of_closed_shells() -> None:
     p, state = _converged("unrestricted")
     with pytest.raises(MethodError, match="unrestricted"):
-        stability.external(p.hamiltonian, p.integrals, state, p.reference)
+        _external(p, state)
 
 
 def test_published_eigenvalue() -> None:
@@ -123,10 +131,10 @@ def test_a_saddle_point_of_full_symmetry_is_left() -> None:
     p = Prepared.of(mol.with_positions(3.0 * mol.positions), dqc.HF(False))
     plain, followed = p.solve(Auto(stability=False)), p.solve(Auto())
     assert plain.stable is None
-    there = stability.internal(p.hamiltonian, p.integrals, plain, p.reference)
+    there = _softest(Surface.of(p.problem, plain.mo_coeff, plain.fock))
     assert float(plain.gradient) < 1e-8
-    assert float(there.eigenvalue) < -0.05
-    assert not bool(there.stable)
+    assert float(there.value) < -0.05
+    assert not bool(there.stable())
     assert bool(followed.stable)
     assert float(followed.stability) > 0
     assert float(followed.energy) < float(plain.energy) - 0.05
@@ -135,7 +143,22 @@ def test_a_saddle_point_of_full_symmetry_is_left() -> None:
     assert float(unfollowed.energy) == float(plain.energy)
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 60])
+def _question(diagonal: np.ndarray, lowest: bool, **changes) -> subspace.Question:
+    """Of a matrix with that diagonal; the step has no bound unless one is given."""
+    n = len(diagonal)
+    standard = {
+        "lowest": jnp.asarray(lowest), "gradient": jnp.zeros(n), "radius": jnp.asarray(1e6),
+        "diagonal": jnp.asarray(diagonal), "allowed": jnp.ones(n, bool),
+        "tolerance": jnp.asarray(1e-6), "most": jnp.asarray(200),
+    }  # fmt: skip
+    return subspace.Question(**(standard | changes))
+
+
+def _answer(a: np.ndarray, question: subspace.Question) -> subspace.Answer:
+    return jax.jit(lambda m, q: subspace.answer(lambda x: m @ x, q))(jnp.asarray(a), question)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 60, 200])
 def test_lowest_eigenpair_of_a_matrix(n: int) -> None:
     """A block matrix whose lowest diagonal elements are not in the block of the lowest pair."""
     rng = np.random.default_rng(n)
@@ -144,19 +167,46 @@ def test_lowest_eigenpair_of_a_matrix(n: int) -> None:
     a[:half, half:] = a[half:, :half] = 0.0
     a[half:, half:] -= 0.9 * np.eye(n - half) + 0.3 * np.ones((n - half, n - half))
     a = 0.5 * (a + a.T)
-    allowed = np.ones(n, bool)
-    found = jax.jit(lambda m: davidson.lowest(
-        lambda x: m @ x, jnp.diagonal(m), jnp.asarray(allowed), 1e-6, 200
-    ))(jnp.asarray(a))  # fmt: skip
+    found = _answer(a, _question(np.diagonal(a), lowest=True))
     assert abs(float(found.value) - np.linalg.eigvalsh(a)[0]) < 1e-9
     assert np.linalg.norm(a @ found.vector - found.value * found.vector) < 1e-6
+    assert np.linalg.norm(found.vector) == pytest.approx(1.0)
 
 
-def test_no_allowed_coordinate() -> None:
-    found = davidson.lowest(
-        lambda x: 0.0 * x, jnp.ones(4), jnp.zeros(4, bool), 1e-6, 20
-    )  # fmt: skip
-    assert float(found.value) == 0.0
+@pytest.mark.parametrize("radius", [1e6, 0.3, 1e-3])
+@pytest.mark.parametrize("least", [0.2, -0.4], ids=["convex", "indefinite"])
+@pytest.mark.parametrize("n", [1, 2, 60])
+def test_step_within_a_radius(n: int, least: float, radius: float) -> None:
+    """The lowest point of 2 g.x + x.a x, by the eigenvectors of the whole matrix."""
+    if least < 0 and radius > 1.0:
+        return  # without a bound there is no lowest point
+    rng = np.random.default_rng(n)
+    q, _ = np.linalg.qr(rng.normal(size=(n, n)))
+    w = np.concatenate([[least], rng.uniform(0.3, 2.0, n - 1)])
+    a, g = (q * w) @ q.T, rng.normal(size=n)
+    found = _answer(a, _question(
+        np.diagonal(a), False, gradient=jnp.asarray(g), radius=jnp.asarray(radius),
+        tolerance=jnp.asarray(1e-9),
+    ))  # fmt: skip
+    projected = q.T @ g
+    shift = 0.0
+    if least <= 0 or np.linalg.norm(projected / w) > radius:
+        shift = scipy.optimize.brentq(
+            lambda s: np.linalg.norm(projected / (w + s)) - radius,
+            max(0.0, -least) + 1e-12, 1e6, xtol=1e-14, rtol=1e-14,
+        )  # fmt: skip
+    exact = -q @ (projected / (w + shift))
+    np.testing.assert_allclose(found.vector, exact, rtol=0, atol=1e-7 * np.linalg.norm(exact))
+    assert float(found.value) == pytest.approx(2 * g @ exact + exact @ a @ exact, rel=1e-8)
+
+
+def test_no_allowed_coordinate_and_no_gradient() -> None:
+    a = np.diag([1.0, 2.0, 3.0, 4.0])
+    none = _answer(0 * a, _question(np.ones(4), True, allowed=jnp.zeros(4, bool)))
+    assert float(none.value) == 0.0
+    still = _answer(a, _question(np.diagonal(a), lowest=False))
+    assert float(still.value) == 0.0
+    assert int(still.products) == 0
 
 
 # --- states that converge and are no minimum -----------------------------------------------------

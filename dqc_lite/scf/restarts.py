@@ -9,18 +9,11 @@ only the softest matter.
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float, Int
-from dqc_lite.scf.reference import Reference
-from dqc_lite.scf.rotations import Surface, turned
-from dqc_lite.scf.state import SCFState
-from dqc_lite.terms import Hamiltonian
+from dqc_lite.scf.rotations import Surface
 
 SPREAD = 1.0
 """Radian; a turn by pi/2 exchanges two orbitals."""
@@ -29,18 +22,9 @@ WIDTH = 0.1
 """Hartree."""
 
 
-@functools.partial(adaptive_jit, static_argnums=(4,))
-def shaken(
-    hamiltonian: Hamiltonian,
-    integrals: Any,
-    state: SCFState,
-    number: Int[Array, ""],
-    reference: Reference,
-) -> Float[Array, "set ao mo"]:
-    """Orbitals of a state after random turns, the same for the same `number`."""
-    surface = Surface.at(hamiltonian, integrals, reference, state.mo_coeff, state.fock)
+def random_turn(surface: Surface, number: Int[Array, ""]) -> Float[Array, "set row column"]:
+    """The rotation x, the same for the same `number`."""
     differences = jnp.where(surface.allowed(), surface.diagonal(), jnp.inf)
     softness = jnp.exp(-(differences - differences.min()) / WIDTH)
     noise = jax.random.normal(jax.random.key(number), differences.shape, differences.dtype)
-    x = jnp.where(surface.allowed(), SPREAD * softness * noise, 0.0)
-    return turned(state.mo_coeff, surface.layout.generator(x))
+    return jnp.where(surface.allowed(), SPREAD * softness * noise, 0.0)
