@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyscf.gto
+from pyscf.data.elements import is_ghost_atom
 from pyscf.df import addons
-from pyscf.gto.mole import ATOM_OF, NUC_GAUSS, NUC_MOD_OF
+from pyscf.gto.mole import ATOM_OF, SO_TYPE_OF
 from pyscf.lib.exceptions import BasisNotFoundError
 
 from dqc_lite.basis import Layout
-from dqc_lite.errors import BasisError, InputError
-from dqc_lite.geometry import ELEMENTS, canonical_symbol, element_of
+from dqc_lite.errors import BasisError
+from dqc_lite.geometry import ELEMENTS, NO_ELEMENT, element_of
 
 ECPBAS_ENV_SLOTS = (5, 6)
 """Columns of libcint's ECP rows that point into the parameter block: exponents, coefficients."""
@@ -32,7 +33,7 @@ def parts(mole: pyscf.gto.Mole) -> Parts:
     nshell = mole.nbas
     if nshell == 0:
         raise BasisError("the basis has no functions on any atom.")
-    symbols = tuple(canonical_symbol(mole.atom_symbol(i)) for i in range(mole.natm))
+    symbols = tuple(symbol_of(mole, i) for i in range(mole.natm))
     ghost = [s != element_of(s) for s in symbols]
     exponents = np.concatenate([mole.bas_exp(i) for i in range(nshell)])
     coefficients = np.concatenate([mole.bas_ctr_coeff(i).T.ravel() for i in range(nshell)])
@@ -53,26 +54,12 @@ def parts(mole: pyscf.gto.Mole) -> Parts:
     return layout, np.array(mole.atom_coords()), charges, exponents, coefficients
 
 
-def checked_parts(mole: pyscf.gto.Mole) -> Parts:
-    """The parts of a user's `Mole`.
-
-    Raises:
-        InputError: not built, or with features that have no counterpart here.
-    """
-    if not mole._built:
-        raise InputError("the PySCF Mole is not built; call mole.build() first.")
-    if mole.omega:
-        raise InputError(f"the PySCF Mole has omega = {mole.omega}; only 1/r is available here.")
-    if (mole._atm[:, NUC_MOD_OF] == NUC_GAUSS).any():
-        raise InputError("the PySCF Mole has Gaussian nuclei; only point charges are available.")
-    made = parts(mole)
-    nelectron = round(float(made[2].sum())) - mole.charge
-    if mole.nelectron != nelectron:
-        raise InputError(
-            f"the PySCF Mole has nelectron = {mole.nelectron} and charge = {mole.charge}, which "
-            f"means {nelectron} electrons; set its charge instead."
-        )
-    return made
+def symbol_of(mole: pyscf.gto.Mole, atom: int) -> str:
+    """The canonical symbol of an atom, whatever PySCF's label ('H^2', 'X-H', 'ghost')."""
+    pure = mole.atom_pure_symbol(atom)
+    if not is_ghost_atom(pure):
+        return pure
+    return f"GHOST-{pure.split('-')[1]}" if "-" in pure else NO_ELEMENT
 
 
 def _name_of(mole: pyscf.gto.Mole, atom: int) -> str:
@@ -85,10 +72,12 @@ def _name_of(mole: pyscf.gto.Mole, atom: int) -> str:
 
 
 def _ecp_tables(mole: pyscf.gto.Mole) -> dict:
-    """ECP rows with their pointers made relative to their own parameter block."""
+    """ECP rows with their pointers made relative to their own parameter block; without the
+    spin-orbit terms, which act on two-component orbitals only.
+    """
     if not mole.has_ecp():
         return {}
-    rows = np.array(mole._ecpbas, np.int32)
+    rows = np.array(mole._ecpbas[mole._ecpbas[:, SO_TYPE_OF] == 0], np.int32)
     parameters: list[float] = []
     for row in rows:
         for slot in ECPBAS_ENV_SLOTS:
