@@ -176,7 +176,7 @@ def _fields(line: str, number: int) -> list[str]:
 def parse_atoms(atoms: str | Sequence) -> list[Atom]:
     """Atoms from ``"O 0 0 0; H 0 0 1"`` (or lines), or ``[("O", (0, 0, 0)), ...]``."""
     if isinstance(atoms, str):
-        lines = enumerate(re.split(r"[;\n]", atoms), 1)
+        lines = enumerate(re.split(r"[;\n\r]", atoms.removeprefix("\ufeff")), 1)
         kept = [(s, i) for i, s in lines if s.strip() and not s.lstrip().startswith("#")]
         return [parse_line(s, i) for s, i in kept]
     try:

@@ -189,10 +189,10 @@ class Molecule:
         check_geometry(symbols, positions)
         charge = chosen("charge", charge, structure.charge)
         spin = chosen("spin", spin, structure.spin)
-        _check_charge(charge, spin)
         mole = library.build_mole(symbols, positions, basis, ecp=ecp, cart=cart)
         parts, masses = layouts.parts(mole), tuple(atom.mass for atom in atoms)
         try:
+            _check_charge(charge, spin)
             return cls._from_parts(*parts, charge=int(charge), spin=int(spin), masses=masses)
         except InputError as error:
             sources = [s.text for s in (structure.charge, structure.spin) if s is not None]
@@ -304,7 +304,7 @@ def _require_angstrom(options: dict[str, Any]) -> None:
     if "unit" in options:
         raise InputError(
             f"unit = {options['unit']!r} is not asked for: xyz files and ASE atoms are in "
-            "angstrom (or name their unit); leave it out, or use Molecule.from_atoms."
+            "angstrom; leave it out, or use Molecule.from_atoms."
         )
 
 

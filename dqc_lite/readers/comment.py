@@ -11,7 +11,7 @@ from dqc_lite.readers.structure import CHARGE, MULTIPLICITY, SPIN
 _SPOKEN = "|".join(
     sorted((name.replace("_", "[_ ]") for name in CHARGE | MULTIPLICITY | SPIN), reverse=True)
 )
-_KEY = re.compile(r"\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s=\"']+))(\s*=\s*)?")
+_KEY = re.compile(r"""\s*(?:(?<!\S)"([^"]*)"|(?<!\S)'([^']*)'|([^\s="'][^\s="]*))(\s*=\s*)?""")
 _COLON = re.compile(rf"(?<![\w-])({_SPOKEN})\s*:\s*([^\s,;]+)", re.IGNORECASE)
 _WORDS = re.compile(
     rf"(?<![\w-])({_SPOKEN})\s+([-+\N{{MINUS SIGN}}]?\d+)(?![\w/]|\.\d)", re.IGNORECASE | re.ASCII

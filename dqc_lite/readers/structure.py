@@ -84,8 +84,8 @@ def chosen(name: str, argument: Any, stated: Stated | None) -> Any:
         return 0 if stated is None else stated.value
     if stated is not None and stated.binding and stated.value not in (None, argument):
         raise ChargeSpinError(
-            f"{name} = {argument!r} as an argument, but {stated.text}, which is {name} = "
-            f"{stated.value}; leave the argument out or correct one of them."
+            f"the argument is {name} = {argument!r}, but {stated.text}; leave the argument out, or "
+            "correct one of them."
         )
     return argument
 
@@ -176,7 +176,7 @@ def _number(value: Any) -> Any:
     """A number from text, from a number, or from an array of one number; None otherwise."""
     if isinstance(value, str):
         try:
-            return parse_number(value.strip(" ,;"))
+            return parse_number(value.strip(" ,;[](){}"))
         except ValueError:
             return None
     return np.ravel(value)[0] if np.size(value) == 1 else None

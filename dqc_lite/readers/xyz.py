@@ -7,6 +7,7 @@ A frame is a line with the number of atoms, a comment line, and one line for eac
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -50,12 +51,12 @@ class Frame:
     line: int
     name: str
 
-    @property
+    @functools.cached_property
     def settings(self) -> dict[str, str]:
         """What the comment line says by name, see `comment.settings_of`."""
         return self._named(lambda: comments.settings_of(self.comment))
 
-    @property
+    @functools.cached_property
     def columns(self) -> Columns | None:
         """Columns by name; None without ``Properties``."""
         properties = _lower(self.settings).get("properties")
@@ -121,7 +122,9 @@ def frames(source: str | bytes | os.PathLike) -> list[Frame]:
         try:
             frame = _frame(lines, start, name, first=not found)
         except GeometryError as error:
-            raise GeometryError(f"{name}: {error}") from error
+            previous = found[-1].comment if found else ""
+            problem = _no_comment_line(previous) if is_atom_line(previous) else error
+            raise GeometryError(f"{name}: {problem}") from error
         found.append(frame)
         start += 2 + len(frame.rows)
         if _QM9.match(frame.comment):
@@ -177,8 +180,8 @@ def _frame(lines: list[str], start: int, name: str, first: bool) -> Frame:
 
 def _no_comment_line(comment: str) -> str:
     return (
-        f"the second line of the xyz text, {comment.strip()!r}, is an atom, and atoms are missing "
-        "at the end: the second line must be a comment, which may be blank."
+        f"the comment line {comment.strip()!r} is an atom, and atoms are missing after it: after "
+        "the number of atoms comes a line of comment, which may be blank."
     )
 
 
