@@ -90,6 +90,7 @@ class Molecule:
             GeometryError, UnknownElementError, BasisError, ECPError, SpinError, ChargeSpinError,
             InputError.
         """
+        _check_charge(charge, spin)
         structure = Structure(tuple(parse_atoms(atoms)), unit=unit)
         return cls.from_structure(structure, basis, charge=charge, spin=spin, ecp=ecp, cart=cart)
 

@@ -58,7 +58,7 @@ def masses(mole: pyscf.gto.Mole) -> tuple[float | None, ...]:
 
 def _mass(mole: pyscf.gto.Mole, atom: int) -> float | None:
     keys = (atom + 1, mole.atom_symbol(atom), mole.atom_pure_symbol(atom))
-    properties = next((mole.nucprop[key] for key in keys if key in mole.nucprop), {})
+    properties: dict = next((mole.nucprop[key] for key in keys if key in mole.nucprop), {})
     mass = properties.get("mass")
     symbol = layouts.symbol_of(mole, atom)
     if mass is None or symbol != element_of(symbol):

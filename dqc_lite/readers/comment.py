@@ -30,7 +30,7 @@ def settings_of(comment: str) -> dict[str, str]:
     multiplicity (``0 1``).
 
     Raises:
-        SpinError: ``spin 1`` in words, which may mean S or 2S. InputError: a key twice.
+        SpinError: ``spin 2`` in words, which may mean S or 2S. InputError: a key twice.
     """
     numbers = _TWO_NUMBERS.fullmatch(comment)
     if numbers:
@@ -39,10 +39,11 @@ def settings_of(comment: str) -> dict[str, str]:
     for pattern in (_COLON, _WORDS):
         for match in pattern.finditer(rest):
             key, value = re.sub(r"\s", "_", match.group(1)), match.group(2)
-            if pattern is _WORDS and key.lower() == "spin":
+            # 0 is both; 1 is 2S for odd numbers of electrons and an error for even ones
+            if pattern is _WORDS and key.lower() == "spin" and value not in ("0", "1"):
                 raise SpinError(
                     f"the comment line says {match.group(0)!r}, which may be S or 2S; write "
-                    f"spin=2S or multiplicity=2S+1."
+                    "spin=2S or multiplicity=2S+1."
                 )
             found.append((key, value))
     settings: dict[str, str] = {}

@@ -106,13 +106,17 @@ def agreed(statements: Iterable[Stated | None]) -> Stated | None:
     return next(iter(usable or known), None)
 
 
-def stated_by(settings: Mapping[str, Any], where: str) -> tuple[list[Stated], list[Stated]]:
+Statements = list[Stated | None]
+
+
+def stated_by(settings: Mapping[str, Any], where: str) -> tuple[Statements, Statements]:
     """Statements of charge and of spin among named values, e.g. of an extended xyz comment line.
 
     Raises:
         ChargeSpinError, SpinError: no whole number. InputError: an ambiguous name, a field.
     """
-    charges, spins = [], []
+    charges: Statements = []
+    spins: Statements = []
     for key, value in settings.items():
         name = str(key).lower()
         if value is None:

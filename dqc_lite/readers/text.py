@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from pathlib import Path
@@ -15,8 +14,8 @@ _LINE_END = re.compile(r"\r*\n|\r")
 def lines_of(source: str | bytes | os.PathLike) -> tuple[list[str], str]:
     """Lines of a file, or of `source` itself when it is text of several lines; and what to call it.
 
-    Read are UTF-8 with or without byte-order mark, UTF-16 with one, and else Latin-1: what it may
-    get wrong stands in comments.
+    Text is UTF-8 with or without byte-order mark, else Latin-1, in which every byte is a letter:
+    what that may get wrong stands in comments.
 
     Raises:
         GeometryError: no such file, or no text.
@@ -38,15 +37,12 @@ def lines_of(source: str | bytes | os.PathLike) -> tuple[list[str], str]:
 
 
 def _decoded(data: bytes, name: str) -> str:
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if wide else ("utf-8-sig", "latin-1"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise GeometryError(f"{name} is not text.")
+    if b"\0" in data:
+        raise GeometryError(f"{name} is not text in UTF-8 or Latin-1.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _split(text: str) -> list[str]:

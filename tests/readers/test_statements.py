@@ -38,6 +38,7 @@ TAKEN = [
     ("charge: 1 multiplicity: 2", 1, 1), ("water, charge 1 multiplicity 2", 1, 1), ("1 2", 1, 1),
     ("0 1", 0, 0), ("0 3", 0, 2), ("-1 2", -1, 1), ("charge=\N{MINUS SIGN}2", -2, 0),
     ("it's charge='2'", 2, 0), ('total_charge="2"', 2, 0), ("charge=[2]", 2, 0), ("uhf=2", 0, 2),
+    ("cation, doublet (spin 1); charge 1", 1, 1),
     ("spin=2 multiplicity=3", 0, 2), ("charge=1.0 spin=1.0", 1, 1), ("total charge = 2", 2, 0),
     ("energy=-76.0 charge=2 config_type=a", 2, 0), ("name='charge=2 spin=7'", 0, 0),
     ("RESP charge 0.3", 0, 0), ('pbc="F F F"', 0, 0), ("pbc=[false, false, false]", 0, 0),
@@ -70,7 +71,8 @@ REFUSED = [
     ("spin=-2", E.SpinError, r"spin = -2"),
     ("spin=1", E.SpinError, r"10 electrons.*says spin = 1"),
     ("multiplicity=2", E.SpinError, r"10 electrons.*says multiplicity = 2"),
-    ("spin 1", E.SpinError, r"'spin 1', which may be S or 2S"),
+    ("spin 2", E.SpinError, r"'spin 2', which may be S or 2S"),
+    ("spin 1", E.SpinError, r"10 electrons.*says spin = 1"),
     ("total_spin=1", E.SpinError, r"total_spin = 1.*unambiguous"),
     ("charge=11", E.ChargeSpinError, r"charge = 11"),
     ('Lattice="9 0 0 0 9 0 0 0 9"', E.GeometryError, r"Lattice.*periodic"),
@@ -247,7 +249,7 @@ def test_masses_survive_files(tmp_path) -> None:
 
 def test_a_bad_frame_of_a_data_set_is_listed(tmp_path) -> None:
     path = tmp_path / "set.xyz"
-    frames = ["energy=-1.0 name=good", "spin 1", "charge=1 spin=1 energy=-2.0", "energy=x"]
+    frames = ["energy=-1.0 name=good", "spin 2", "charge=1 spin=1 energy=-2.0", "energy=x"]
     path.write_text("".join(map(frame, frames)))
     data = fit.from_extxyz(path, "sto-3g", energy_unit="hartree")
     assert [(row.name, row.energy, row.mol.charge) for row in data] == [
