@@ -12,6 +12,8 @@ _SPOKEN = "|".join(
     sorted((name.replace("_", "[_ ]") for name in CHARGE | MULTIPLICITY | SPIN), reverse=True)
 )
 _KEY = re.compile(r"""\s*(?:(?<!\S)"([^"]*)"|(?<!\S)'([^']*)'|([^\s="'][^\s="]*))(\s*=\s*)?""")
+_NEXT = re.compile(r"""[^\s="']+=""")
+_QUOTED = re.compile(r"""(["'])((?:(?!\1)[^\\]|\\.)*)\1""")
 _COLON = re.compile(rf"(?<![\w-])({_SPOKEN})\s*:\s*([^\s,;]+)", re.IGNORECASE)
 _WORDS = re.compile(
     rf"(?<![\w-])({_SPOKEN})\s+([-+\N{{MINUS SIGN}}]?\d+)(?![\w/]|\.\d)", re.IGNORECASE | re.ASCII
@@ -67,7 +69,9 @@ def _pairs(comment: str) -> tuple[list[tuple[str, str]], str]:
         *keys, equals = match.groups()
         key = next(k for k in keys if k is not None)
         position = match.end()
-        if equals:
+        if equals and equals[-1].isspace() and _NEXT.match(comment, position):
+            pairs.append((key, ""))  # "note= charge=1", as ASE writes empty values
+        elif equals:
             value, position = _value(comment, position)
             pairs.append((key, value))
         else:
@@ -79,11 +83,10 @@ def _value(comment: str, start: int) -> tuple[str, int]:
     """A value without its quotes, and where it ends."""
     if comment.startswith("_JSON ", start):
         start += len("_JSON ")
+    quoted = _QUOTED.match(comment, start)
+    if quoted:
+        return re.sub(r"\\(.)", r"\1", quoted.group(2)), quoted.end()
     first = comment[start : start + 1]
-    if first in ('"', "'"):
-        end = comment.find(first, start + 1)
-        end = len(comment) if end < 0 else end
-        return comment[start + 1 : end], end + 1
     if first in _CLOSING:
         depth = 0
         for i in range(start, len(comment)):

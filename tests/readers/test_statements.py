@@ -1,5 +1,6 @@
 """Charge, spin, periodicity and frames: every door takes the same from the same file."""
 
+import io
 import json
 
 import ase
@@ -37,7 +38,9 @@ TAKEN = [
     ("charge=1 multiplicity=2", 1, 1), ("charge=1 spin=1", 1, 1), ("Charge = +1, Mult = 2", 1, 1),
     ("charge: 1 multiplicity: 2", 1, 1), ("water, charge 1 multiplicity 2", 1, 1), ("1 2", 1, 1),
     ("0 1", 0, 0), ("0 3", 0, 2), ("-1 2", -1, 1), ("charge=\N{MINUS SIGN}2", -2, 0),
-    ("it's charge='2'", 2, 0), ('total_charge="2"', 2, 0), ("charge=[2]", 2, 0), ("uhf=2", 0, 2),
+    ("it's charge='2'", 2, 0), ('total_charge="2"', 2, 0), ("charge=[2]", 2, 0),
+    ('note="a \\"b charge=1" charge=2', 2, 0), ('note="a charge=2', 2, 0),
+    ("note= charge=2", 2, 0), ("note = a=b charge = 2", 2, 0), ("uhf=2", 0, 2),
     ("cation, doublet (spin 1); charge 1", 1, 1),
     ("spin=2 multiplicity=3", 0, 2), ("charge=1.0 spin=1.0", 1, 1), ("total charge = 2", 2, 0),
     ("energy=-76.0 charge=2 config_type=a", 2, 0), ("name='charge=2 spin=7'", 0, 0),
@@ -225,6 +228,23 @@ ASE_REFUSED = [
 def test_what_ase_atoms_state_is_refused(make, options, error, message) -> None:
     with pytest.raises(error, match=message):
         dqc.Molecule.from_ase(make(), "sto-3g", **options)
+
+
+# ASE does not escape backslashes
+PRINTABLE = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\\"), max_size=12
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.dictionaries(st.sampled_from(["a", "name", "note", "z9"]), PRINTABLE), st.booleans())
+def test_what_ase_writes_around_the_charge(info: dict, first: bool) -> None:
+    said = {"charge": 2}
+    atoms = changed(water(), **(said | info if first else info | said))
+    text = io.StringIO()
+    ase.io.write(text, atoms, format="extxyz")
+    mol = dqc.Molecule.from_xyz(text.getvalue(), "sto-3g")
+    assert (mol.charge, mol.spin) == (2, 0)
 
 
 def test_masses_of_ase_atoms(tmp_path) -> None:
