@@ -162,10 +162,11 @@ class Molecule:
         """
         from dqc_lite.integrals import moles
 
-        parts = moles.checked_parts(mole)
-        check_geometry(parts[0].symbols, parts[1])
         return cls._from_parts(
-            *parts, charge=int(mole.charge), spin=abs(int(mole.spin)), masses=moles.masses(mole)
+            *moles.checked_parts(mole),
+            charge=int(mole.charge),
+            spin=abs(int(mole.spin)),
+            masses=moles.masses(mole),
         )
 
     @classmethod

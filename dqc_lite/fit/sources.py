@@ -48,10 +48,10 @@ def from_extxyz(
             Molecule.from_structure(
                 frame.structure(), said.get("basis", basis) if isinstance(basis, str) else basis
             ),
-            energy=_scaled(_said(said, "energy"), factor("energy", energy_unit)),
+            energy=_scaled(_said(said, "energy", ()), factor("energy", energy_unit)),
             forces=_scaled(forces, factor("forces", force_unit)),
-            dipole=_scaled(_said(said, "dipole"), factor("dipole", dipole_unit)),
-            weight=float(_said(said, "weight", 1.0)), source=source or path.name,
+            dipole=_scaled(_said(said, "dipole", (3,)), factor("dipole", dipole_unit)),
+            weight=float(_said(said, "weight", (), 1.0)), source=source or path.name,
         )  # fmt: skip
 
     frames = enumerate(xyz.frames(path))
@@ -67,15 +67,14 @@ def _name(frame: xyz.Frame, default: str) -> str:
         return default
 
 
-def _said(settings: Mapping[str, str], key: str, default: Any = None) -> Any:
-    """A number of the comment line, or a vector."""
+def _said(settings: Mapping[str, str], key: str, shape: tuple, default: Any = None) -> Any:
+    """A number or a vector of the comment line."""
     if key not in settings:
         return default
     try:
-        values = xyz.vector(settings[key])
+        return xyz.vector(settings[key]).reshape(shape)
     except ValueError as error:
         raise InputError(f"{key} = {settings[key]!r}: {error}.") from error
-    return values if len(values) > 1 else values[0]
 
 
 def g2_atomization_energy(name: str) -> float:

@@ -15,7 +15,7 @@ from pyscf.gto.mole import (
 )
 
 from dqc_lite.errors import ChargeSpinError, GeometryError, InputError, SpinError
-from dqc_lite.geometry import ELEMENTS, element_of, is_integer
+from dqc_lite.geometry import ELEMENTS, check_geometry, element_of, is_integer
 from dqc_lite.integrals import layouts
 
 _METHODS = (
@@ -35,13 +35,15 @@ def checked_parts(mole: pyscf.gto.Mole) -> layouts.Parts:
 
     Raises:
         InputError: no `Mole`, not built, or with features that have no counterpart here.
-        GeometryError: a periodic cell. ChargeSpinError, SpinError: charge or spin not whole.
+        GeometryError: a periodic cell, coinciding atoms.
+        ChargeSpinError, SpinError: charge or spin not whole.
     """
     _check_type(mole)
     _check_electron_numbers(mole)
     _check_operators(mole)
     _check_nuclei(mole)
     made = layouts.parts(mole)
+    check_geometry(made[0].symbols, made[1])
     _check_charges(mole, made[0], made[2])
     _check_repulsion(mole)
     return made

@@ -6,7 +6,7 @@ import re
 
 from dqc_lite.errors import GeometryError, InputError, SpinError
 from dqc_lite.geometry import parse_number
-from dqc_lite.readers.structure import CHARGE, MULTIPLICITY, SPIN
+from dqc_lite.readers.structure import CHARGE, FIELDS, MULTIPLICITY, SPIN
 
 _SPOKEN = "|".join(
     sorted((name.replace("_", "[_ ]") for name in CHARGE | MULTIPLICITY | SPIN), reverse=True)
@@ -19,10 +19,14 @@ _WORDS = re.compile(
     rf"(?<![\w-])({_SPOKEN})\s+([-+\N{{MINUS SIGN}}]?\d+)(?![\w/]|\.\d)", re.IGNORECASE | re.ASCII
 )
 _TWO_NUMBERS = re.compile(r"\s*([-+]?\d{1,2})\s+(\d{1,2})\s*", re.ASCII)
-_CELL = re.compile(r"\bCELL\s*[({]", re.IGNORECASE)
+_CELL = re.compile(r"\bCELL[({]\w+[)}]", re.IGNORECASE)
 _UNITS = re.compile(r"positions\{(\w+)\}", re.IGNORECASE)
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _LENGTHS = {"angstrom", "ang", "bohr", "au", "a.u.", "nm", "pm", "nanometer", "picometer"}
+_UNIQUE = CHARGE | MULTIPLICITY | SPIN | FIELDS | {
+    "properties", "pbc", "lattice", "cell", "unit", "units",
+    "name", "energy", "dipole", "basis", "weight",
+}  # fmt: skip
 _NO = {"f", "false", "0", ".false."}
 
 
@@ -32,7 +36,8 @@ def settings_of(comment: str) -> dict[str, str]:
     multiplicity (``0 1``).
 
     Raises:
-        SpinError: ``spin 2`` in words, which may mean S or 2S. InputError: a key twice.
+        SpinError: ``spin 2`` in words, which may mean S or 2S. InputError: a key with a
+        meaning here twice.
     """
     numbers = _TWO_NUMBERS.fullmatch(comment)
     if numbers:
@@ -50,7 +55,7 @@ def settings_of(comment: str) -> dict[str, str]:
             found.append((key, value))
     settings: dict[str, str] = {}
     for key, value in found:
-        if settings.get(key, value) != value:
+        if settings.get(key, value) != value and key.lower() in _UNIQUE:
             raise InputError(
                 f"the comment line says {key} = {settings[key]} and {key} = {value}; remove one."
             )
@@ -93,7 +98,7 @@ def _value(comment: str, start: int) -> tuple[str, int]:
             depth += (comment[i] == first) - (comment[i] == _CLOSING[first])
             if depth == 0:
                 return comment[start : i + 1], i + 1
-    end = start + len(re.match(r"\S*", comment[start:]).group(0))  # type: ignore[union-attr]
+    end = next((i for i in range(start, len(comment)) if comment[i].isspace()), len(comment))
     return comment[start:end].rstrip(",;"), end
 
 
@@ -104,8 +109,8 @@ def check_periodicity(settings: dict[str, str], comment: str) -> None:
     """
     named = {key.lower(): value for key, value in settings.items()}
     pbc, lattice = named.get("pbc"), named.get("lattice", named.get("cell"))
-    open_ends = pbc is not None and set(re.findall(r"[\w.]+", pbc.lower())) <= _NO
-    if pbc is not None and not open_ends:
+    isolated = pbc is not None and set(re.findall(r"[\w.]+", pbc.lower())) <= _NO
+    if pbc is not None and not isolated:
         reason = f"pbc = {pbc!r}"
     elif pbc is None and lattice is not None and any(map(_nonzero, words_of(lattice))):
         reason = f'Lattice = {lattice!r} and no pbc="F F F"'

@@ -127,7 +127,7 @@ def frames(source: str | bytes | os.PathLike) -> list[Frame]:
             raise GeometryError(f"{name}: {problem}") from error
         found.append(frame)
         start += 2 + len(frame.rows)
-        if _QM9.match(frame.comment):
+        if _QM9.match(frame.comment) and not _begins_frame(lines, start):
             start += 3  # files of QM9 go on with frequencies and two lines of names
         start = _skip_blank(lines, start)
     return found
@@ -183,6 +183,10 @@ def _no_comment_line(comment: str) -> str:
         f"the comment line {comment.strip()!r} is an atom, and atoms are missing after it: after "
         "the number of atoms comes a line of comment, which may be blank."
     )
+
+
+def _begins_frame(lines: list[str], start: int) -> bool:
+    return start < len(lines) and _COUNT.fullmatch(lines[start]) is not None
 
 
 def _skip_blank(lines: list[str], start: int) -> int:

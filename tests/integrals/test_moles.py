@@ -82,6 +82,9 @@ REFUSED = {
         ).build(),
         r"periodic",
     ),
+    "coinciding nuclei": (
+        lambda: water(atom="H 0 0 0; H 0 0 0"), r"atoms 0 \(H\) and 1 \(H\)"
+    ),
     "a mean field": (lambda: scf.RHF(water()), r"mole is a RHF.*mf\.mol"),
     "text": (lambda: WATER, r"mole is a str"),
     "not built": (lambda: pyscf.gto.Mole(atom=WATER, verbose=0), r"not built"),

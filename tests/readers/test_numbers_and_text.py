@@ -146,6 +146,8 @@ def test_what_follows_the_coordinates_and_a_file_of_qm9() -> None:
         mol = dqc.Molecule.from_xyz(text, "sto-3g")
         np.testing.assert_array_equal(mol.positions, plain.positions)
         assert mol.isotope_masses == ()
+    assert len(xyz.frames(f"3\n{comment}{rows}" * 3)) == 3
+    assert len(xyz.frames(f"3\n{comment}{rows}{tail}" * 2)) == 2
 
 
 def test_columns_in_any_order() -> None:

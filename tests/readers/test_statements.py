@@ -269,13 +269,17 @@ def test_masses_survive_files(tmp_path) -> None:
 
 def test_a_bad_frame_of_a_data_set_is_listed(tmp_path) -> None:
     path = tmp_path / "set.xyz"
-    frames = ["energy=-1.0 name=good", "spin 2", "charge=1 spin=1 energy=-2.0", "energy=x"]
+    frames = ["energy=-1.0 name=good E=1 E=2", "spin 2", "charge=1 spin=1 energy=-2.0"]
+    frames += ["energy=x", "energy=", 'weight="1 2"', "dipole=3"]
     path.write_text("".join(map(frame, frames)))
     data = fit.from_extxyz(path, "sto-3g", energy_unit="hartree")
     assert [(row.name, row.energy, row.mol.charge) for row in data] == [
         ("good", -1.0, 0), ("set-2", -2.0, 1),
     ]  # fmt: skip
-    assert [problem.name for problem in data.problems] == ["set-1", "set-3"]
+    assert [problem.name for problem in data.problems] == [
+        "set-1",
+        *(f"set-{i}" for i in range(3, 7)),
+    ]
     path.write_text("2\n\n" + ATOMS)
     with pytest.raises(errors.GeometryError, match="follows the announced atoms"):
         fit.from_extxyz(path, "sto-3g")
