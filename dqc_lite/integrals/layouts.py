@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import re
 from typing import Any
 
 import numpy as np
 import pyscf.gto
+from pyscf.data.elements import _atom_symbol as format_symbol
 from pyscf.data.elements import is_ghost_atom
 from pyscf.df import addons
 from pyscf.gto.mole import ATOM_OF, SO_TYPE_OF
@@ -66,9 +68,18 @@ def _name_of(mole: pyscf.gto.Mole, atom: int) -> str:
     """The name of the basis set of an atom, '' for functions given as numbers."""
     basis: Any = mole.basis
     if isinstance(basis, dict):
-        keys = (mole.atom_symbol(atom), mole.atom_pure_symbol(atom), "default")
-        basis = next((basis[k] for k in keys if k in basis), "")
+        entries = {k if k == "default" else format_symbol(k): v for k, v in basis.items()}
+        keys = (*_labels(mole.atom_symbol(atom)), "default")
+        basis = next((entries[k] for k in keys if k in entries), "")
     return basis if isinstance(basis, str) and "\n" not in basis else ""
+
+
+def _labels(label: str) -> list[str]:
+    """Under what PySCF looks for the basis of an atom, in its order: 'GHOST-O1', 'GHOSTO', 'O1',
+    'O'.
+    """
+    bare = re.sub("^(X|GHOST)-", "", label, flags=re.IGNORECASE)
+    return [form for name in (label, bare) for form in (name, re.sub("[^a-zA-Z]", "", name))]
 
 
 def _ecp_tables(mole: pyscf.gto.Mole) -> dict:

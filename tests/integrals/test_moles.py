@@ -150,6 +150,24 @@ def test_bare_ghosts_fitted_and_by_density_functional() -> None:
     assert abs(float(dqc.energy(mol, dqc.KS("slater", grid_level=0))) - reference) < 1e-9
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"basis": {"o": "def2-svp", 1: "def2-svp"}},
+        {"basis": {"default": "def2-svp", "h": "sto-3g"}},
+        {
+            "atom": WATER.replace("H", "H1", 1),
+            "basis": {"O": "6-31g", "H1": "def2-svp", "H": "6-31g"},
+        },
+        {"atom": f"{WATER}; ghost:o 0 0 2", "basis": {"o": "6-31g", "h": "6-31g"}},
+    ],
+)  # fmt: skip
+def test_the_default_auxiliary_basis_goes_by_the_names_of_the_mole(options: dict) -> None:
+    mole = water(**options)
+    fitted = float(dqc.energy(dqc.Molecule.from_pyscf(mole), dqc.HF(density_fit=True)))
+    assert abs(fitted - pyscf_energy(mole, density_fit=True)) < 1e-9
+
+
 def test_ghosts_of_the_own_readers() -> None:
     expected = pyscf_energy(water(atom=f"{WATER}; ghost-O 0 0 2.9"))
     frame = "4\n\n" + WATER.replace("; ", "\n") + "\n{} 0 0 2.9\n"
