@@ -29,9 +29,9 @@ from dqc_lite.geometry import (
     is_integer,
     length_factor,
     parse_atoms,
-    parse_xyz,
-    read_xyz,
 )
+from dqc_lite.readers import xyz
+from dqc_lite.readers.structure import Structure, chosen
 
 if TYPE_CHECKING:
     import ase
@@ -49,6 +49,8 @@ class Molecule:
         basis: exponents and coefficients, see `dqc_lite.basis.Basis`.
         charge: total charge in e (static).
         spin: 2S, the number of unpaired electrons (static).
+        isotope_masses: mass of each atom in amu where one was given, else None; () without any
+            (static).
     """
 
     positions: Float[Array, "atom 3"]
@@ -56,6 +58,7 @@ class Molecule:
     basis: Basis
     charge: int = static()
     spin: int = static()
+    isotope_masses: tuple[float | None, ...] = static(default=())
 
     @classmethod
     @named_arguments
@@ -73,8 +76,9 @@ class Molecule:
         """Molecule from ``"O 0 0 0; H 0 0.757 0.587"`` or ``[("O", (0, 0, 0)), ...]``.
 
         Args:
-            atoms: text (atoms separated by ';' or newlines) or a sequence; 'ghost-H' puts basis
-                functions without a nucleus.
+            atoms: text (atoms separated by ';' or newlines) or a sequence; 'D' and 'T' are hydrogen
+                with the masses of its isotopes; 'ghost-H' puts basis functions without a nucleus,
+                'ghost' and 'X' too, with a basis of their own in a dict.
             basis: name, or a dict from element to name or to PySCF's list format, or NWChem text.
             charge: total charge in e.
             spin: 2S, the number of unpaired electrons.
@@ -86,51 +90,117 @@ class Molecule:
             GeometryError, UnknownElementError, BasisError, ECPError, SpinError, ChargeSpinError,
             InputError.
         """
-        from dqc_lite.integrals import layouts, library
-
-        rows = parse_atoms(atoms)
-        symbols = [symbol for symbol, _ in rows]
-        xyz = np.array([xyz for _, xyz in rows], float).reshape(-1, 3) * length_factor(unit)
-        check_geometry(symbols, xyz)
         _check_charge(charge, spin)
-        mole = library.build_mole(symbols, xyz, basis, ecp=ecp, cart=cart)
-        return cls._from_parts(*layouts.parts(mole), charge=int(charge), spin=int(spin))
+        structure = Structure(tuple(parse_atoms(atoms)), unit=unit)
+        return cls.from_structure(structure, basis, charge=charge, spin=spin, ecp=ecp, cart=cart)
 
     @classmethod
     @named_arguments
     def from_xyz(
-        cls, source: str | os.PathLike, basis: Any = "def2-svp", **options: Any
+        cls,
+        source: str | bytes | os.PathLike,
+        basis: Any = "def2-svp",
+        *,
+        charge: int | None = None,
+        spin: int | None = None,
+        frame: int | None = None,
+        **options: Any,
     ) -> Molecule:
-        """Molecule from an xyz file or xyz text (angstrom); options as in `from_atoms`."""
+        """Molecule from an xyz or extended xyz file or text (angstrom); see `docs/readers.md`.
+
+        Args:
+            source: a path, or the text.
+            basis: as in `from_atoms`, as are other options.
+            charge, spin: None takes what the comment line states, else 0.
+            frame: which one of several, from 0, negative from the end.
+
+        Raises:
+            ChargeSpinError: an argument differs from what the file states. GeometryError: no such
+            file, no xyz text, a crystal. InputError: several frames and none chosen. And those of
+            `from_atoms`.
+        """
         _require_angstrom(options)
-        return cls.from_atoms(parse_xyz(read_xyz(source)), basis, **options)
+        structure = xyz.read(source, frame)
+        return cls.from_structure(structure, basis, charge=charge, spin=spin, **options)
+
+    @classmethod
+    @named_arguments
+    def from_ase(
+        cls,
+        atoms: ase.Atoms,
+        basis: Any = "def2-svp",
+        *,
+        charge: int | None = None,
+        spin: int | None = None,
+        **options: Any,
+    ) -> Molecule:
+        """Molecule from ASE `Atoms`; see `docs/readers.md`.
+
+        Args:
+            atoms: not periodic; their own masses are taken.
+            basis: as in `from_atoms`, as are other options.
+            charge, spin: None takes what `info`, initial charges or initial magnetic moments state,
+                else 0. Initial magnetic moments are a guess: `spin` replaces them.
+
+        Raises:
+            ChargeSpinError: an argument differs from what the atoms state. GeometryError: periodic.
+            And those of `from_atoms`.
+        """
+        from dqc_lite.interop.ase import structure
+
+        _require_angstrom(options)
+        return cls.from_structure(structure(atoms), basis, charge=charge, spin=spin, **options)
 
     @classmethod
     @named_arguments
     def from_pyscf(cls, mole: pyscf.gto.Mole) -> Molecule:
-        """Molecule from a built PySCF `Mole`, with its basis, ECP, charge and spin.
+        """Molecule from a built PySCF `Mole`, with its basis, ECP, masses, charge and spin.
 
         Raises:
-            InputError: not built, or with a modified Coulomb operator, nucleus or electron count.
+            InputError: what the `Mole` carries besides and would change energies: pseudopotentials,
+            modified Coulomb operators, nuclei, repulsions or electron counts (`docs/readers.md`).
         """
-        from dqc_lite.integrals import layouts
+        from dqc_lite.integrals import moles
 
-        layout, positions, charges, exponents, coefficients = layouts.checked_parts(mole)
-        check_geometry(layout.symbols, positions)
         return cls._from_parts(
-            layout, positions, charges, exponents, coefficients,
-            charge=int(mole.charge), spin=abs(int(mole.spin)),
-        )  # fmt: skip
+            *moles.checked_parts(mole),
+            charge=int(mole.charge),
+            spin=abs(int(mole.spin)),
+            masses=moles.masses(mole),
+        )
 
     @classmethod
     @named_arguments
-    def from_ase(cls, atoms: ase.Atoms, basis: Any = "def2-svp", **options: Any) -> Molecule:
-        """Molecule from ASE `Atoms`; spin from its initial magnetic moments unless given."""
-        from dqc_lite.interop.ase import atoms_and_spin
+    def from_structure(
+        cls,
+        structure: Structure,
+        basis: Any = "def2-svp",
+        *,
+        charge: int | None = None,
+        spin: int | None = None,
+        ecp: Any = None,
+        cart: bool = False,
+    ) -> Molecule:
+        """Molecule from what the readers return; arguments as in `from_xyz`."""
+        from dqc_lite.integrals import layouts, library
 
-        rows, spin = atoms_and_spin(atoms)
-        _require_angstrom(options)
-        return cls.from_atoms(rows, basis, **{"spin": spin} | options)
+        atoms = structure.atoms
+        symbols = [atom.symbol for atom in atoms]
+        positions = np.array([atom.position for atom in atoms], float).reshape(-1, 3)
+        positions = positions * length_factor(structure.unit)
+        check_geometry(symbols, positions)
+        charge = chosen("charge", charge, structure.charge)
+        spin = chosen("spin", spin, structure.spin)
+        mole = library.build_mole(symbols, positions, basis, ecp=ecp, cart=cart)
+        parts, masses = layouts.parts(mole), tuple(atom.mass for atom in atoms)
+        try:
+            _check_charge(charge, spin)
+            return cls._from_parts(*parts, charge=int(charge), spin=int(spin), masses=masses)
+        except InputError as error:
+            sources = [s.text for s in (structure.charge, structure.spin) if s is not None]
+            if not sources:
+                raise
+            raise type(error)(f"{error} ({'; '.join(sources)}.)") from error
 
     @classmethod
     def _from_parts(
@@ -143,13 +213,15 @@ class Molecule:
         *,
         charge: int,
         spin: int,
+        masses: tuple[float | None, ...],
     ) -> Molecule:
         require_x64()
         _check_electrons(round(float(charges.sum())) - charge, charge, spin)
         # device_put, unlike asarray, compiles nothing
         arrays = jax.device_put((exponents, coefficients, positions, charges))
+        masses = masses if any(mass is not None for mass in masses) else ()
         basis = Basis(arrays[0], arrays[1], layout)
-        return cls(arrays[2], arrays[3], basis, charge, spin)
+        return cls(arrays[2], arrays[3], basis, charge, spin, masses)
 
     def with_positions(self, positions: Float[Array, "atom 3"]) -> Molecule:
         """A copy with nuclei and basis functions at `positions` (bohr).

@@ -153,7 +153,7 @@ BAD_XYZ = [
     ("\n\n", r"number of atoms"),
     ("3\n\nO 0 0 0\n", r"announces 3 atoms and has 1"),
     ("²\n\n", r"number of atoms"),
-    ("1\nProperties=pos:R:3:species:S:1\n0 0 0 O\n", r"species and pos must come first"),
+    ("1\nProperties=pos:R:3\n0 0 0\n", r"no species and no Z"),
 ]
 
 

@@ -96,8 +96,9 @@ def _command(commands: argparse._SubParsersAction, name: str, what: str) -> argp
 def _add_molecule_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--basis", default="def2-svp", metavar="NAME", help="basis set (default %(default)s)")
-    add("--charge", type=int, default=0, metavar="Q", help="total charge in e (default 0)")
-    add("--spin", type=int, default=0, metavar="2S", help="unpaired electrons (default 0)")
+    add("--charge", type=int, metavar="Q", help="total charge in e (default: the file's, else 0)")
+    add("--spin", type=int, metavar="2S", help="unpaired electrons (default: the file's, else 0)")
+    add("--frame", type=int, metavar="N", help="frame of the file, from 0, if there are several")
     add("--ecp", metavar="NAME", help="effective core potentials for elements that have them")
     add("--cart", action="store_true", help="Cartesian instead of spherical basis functions")
     add(

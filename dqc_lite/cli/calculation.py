@@ -9,7 +9,6 @@ from typing import Any
 
 from dqc_lite.cli.arguments import GRID_LEVEL
 from dqc_lite.errors import BasisError, InputError, MethodError
-from dqc_lite.geometry import Atom, parse_xyz, read_xyz
 from dqc_lite.integrals import layouts
 from dqc_lite.method import HF, KS, Method, Restricted
 from dqc_lite.molecule import Molecule
@@ -72,16 +71,9 @@ class Calculation:
 
 
 def _molecule(options: Namespace) -> Molecule:
-    settings = {name: getattr(options, name) for name in ("charge", "spin", "ecp", "cart")}
-    return Molecule.from_atoms(_atoms(options.file), options.basis, unit="angstrom", **settings)
-
-
-def _atoms(file: str) -> list[Atom]:
-    text = read_xyz(Path(file))
-    try:
-        return parse_xyz(text)
-    except InputError as error:
-        raise type(error)(f"geometry file {file!r}: {error}") from error
+    names = ("charge", "spin", "frame", "ecp", "cart")
+    settings = {name: getattr(options, name) for name in names}
+    return Molecule.from_xyz(Path(options.file), options.basis, **settings)
 
 
 def _method(options: Namespace) -> Method:

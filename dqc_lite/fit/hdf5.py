@@ -1,13 +1,15 @@
 """Data sets in HDF5 files, in atomic units.
 
-A group ``rows/NAME`` holds ``symbols``, ``positions`` (bohr), the targets that exist as data sets
-with their names in `Row`, and attributes ``charge``, ``spin``, ``basis``, ``weight``, ``source``;
+A group ``rows/NAME`` holds ``symbols``, ``positions`` (bohr), ``isotope_masses`` (amu, NaN where
+none is given) if any, the targets that exist as data sets with their names in `Row`, and attributes
+``charge``, ``spin``, ``basis``, ``weight``, ``source``;
 ``reactions/NAME`` holds ``rows``, ``coefficients`` and attributes ``energy``, ``weight``,
 ``source``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ def to_hdf5(dataset: Dataset, path: str | os.PathLike) -> None:
                 charge=row.mol.charge, spin=row.mol.spin, basis=row.mol.layout.name,
                 cartesian=row.mol.layout.cartesian, weight=row.weight, source=row.source,
             )  # fmt: skip
+            if row.mol.isotope_masses:
+                group["isotope_masses"] = np.array(row.mol.isotope_masses, float)
             for name in _TARGETS:
                 if getattr(row, name) is not None:
                     group[name] = getattr(row, name)
@@ -79,6 +83,9 @@ def _row(name: str, group: Any, basis: Any) -> Row:
         charge=int(attributes.get("charge", 0)), spin=int(attributes.get("spin", 0)),
         cart=bool(attributes.get("cartesian", False)),
     )  # fmt: skip
+    if "isotope_masses" in group:
+        masses = [None if np.isnan(m) else float(m) for m in group["isotope_masses"][()]]
+        mol = dataclasses.replace(mol, isotope_masses=tuple(masses))
     targets = {key: group[key][()] for key in _TARGETS if key in group}
     return Row(
         name, mol, **targets, weight=float(attributes.get("weight", 1.0)),

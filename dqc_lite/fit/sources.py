@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dqc_lite.errors import InputError
-from dqc_lite.fit.dataset import Dataset, Problem, Reaction, Row, collect, molecule
+from dqc_lite.fit.dataset import Dataset, Problem, Reaction, Row, collect
 from dqc_lite.fit.target_units import KCAL_PER_MOL, factor
+from dqc_lite.molecule import Molecule
+from dqc_lite.readers import xyz
 from dqc_lite.units import HARTREE_IN_EV
 
 
@@ -24,42 +26,55 @@ def from_extxyz(
     dipole_unit: str = "e angstrom",
     source: str = "",
 ) -> Dataset:
-    """Rows from an extended xyz file; needs ASE.
+    """Rows from an extended xyz file.
 
-    Read are the columns of species, positions (angstrom) and forces, and of the comment line
-    ``energy``, ``dipole``, ``name``, ``charge``, ``spin`` (2S), ``basis``, ``weight``. Default
-    units are ASE's. Frames that cannot be used are left out and listed in `problems`.
+    Read are the columns of symbols, positions, forces and masses, and of the comment line
+    ``energy``, ``dipole``, ``name``, ``basis``, ``weight``, and charge and spin as
+    `dqc_lite.Molecule.from_xyz` reads them. Default units are ASE's. Frames that cannot be used are
+    left out and listed in `problems`.
+
+    Raises:
+        InputError: no such file. GeometryError: no xyz file.
     """
-    ase_io = _ase("io")
     path = Path(path)
     if not path.is_file():
         raise InputError(f"data file {str(path)!r} does not exist.")
-    try:
-        frames = ase_io.read(path, index=":", format="extxyz")
-    except (ValueError, KeyError, IndexError, StopIteration) as error:
-        raise InputError(f"data file {str(path)!r} is no extended xyz file: {error}") from error
 
-    def row(name: str, atoms: Any) -> Row:
-        found = dict(atoms.calc.results) if atoms.calc is not None else {}
-        info = atoms.info
-        options = {"charge": int(info.get("charge", 0)), "spin": int(info.get("spin", 0))}
-        mol = molecule(
-            atoms.get_chemical_symbols(), atoms.get_positions(),
-            str(info.get("basis", basis)) if isinstance(basis, str) else basis,
-            "angstrom", **options,
-        )  # fmt: skip
+    def row(name: str, frame: xyz.Frame) -> Row:
+        columns, said = frame.columns, frame.settings
+        forces = None if columns is None else columns.numbers("forces")
         return Row(
-            name, mol,
-            energy=_scaled(found.get("energy"), factor("energy", energy_unit)),
-            forces=_scaled(found.get("forces"), factor("forces", force_unit)),
-            dipole=_scaled(found.get("dipole", info.get("dipole")), factor("dipole", dipole_unit)),
-            weight=float(info.get("weight", 1.0)), source=source or path.name,
+            name,
+            Molecule.from_structure(
+                frame.structure(), said.get("basis", basis) if isinstance(basis, str) else basis
+            ),
+            energy=_scaled(_said(said, "energy", ()), factor("energy", energy_unit)),
+            forces=_scaled(forces, factor("forces", force_unit)),
+            dipole=_scaled(_said(said, "dipole", (3,)), factor("dipole", dipole_unit)),
+            weight=float(_said(said, "weight", (), 1.0)), source=source or path.name,
         )  # fmt: skip
 
-    named = [(str(a.info.get("name", f"{path.stem}-{i}")), a) for i, a in enumerate(frames)]
-    entries = ((n, lambda n=n, a=a: row(n, a)) for n, a in named)
-    rows, problems = collect(entries)
+    frames = enumerate(xyz.frames(path))
+    named = [(_name(frame, default=f"{path.stem}-{i}"), frame) for i, frame in frames]
+    rows, problems = collect((n, lambda n=n, f=f: row(n, f)) for n, f in named)
     return Dataset(tuple(rows), problems=tuple(problems))
+
+
+def _name(frame: xyz.Frame, default: str) -> str:
+    try:
+        return frame.settings.get("name", default)
+    except InputError:  # the row has the same error, and is listed with it
+        return default
+
+
+def _said(settings: Mapping[str, str], key: str, shape: tuple, default: Any = None) -> Any:
+    """A number or a vector of the comment line."""
+    if key not in settings:
+        return default
+    try:
+        return xyz.vector(settings[key]).reshape(shape)
+    except ValueError as error:
+        raise InputError(f"{key} = {settings[key]!r}: {error}.") from error
 
 
 def g2_atomization_energy(name: str) -> float:
@@ -106,8 +121,6 @@ def g2(
     atoms = sorted({s for name in wanted for s in symbols[name]})
 
     def row(name: str) -> Row:
-        from dqc_lite.molecule import Molecule
-
         return Row(name, Molecule.from_ase(collection[name], basis), source="G2, ase.data.g2")
 
     rows, problems = collect((name, lambda name=name: row(name)) for name in [*wanted, *atoms])
@@ -139,8 +152,6 @@ def s22(basis: Any = "def2-svp", names: Iterable[str] | None = None) -> Dataset:
     entries, reactions = [], []
 
     def row(name: str, atoms: Any) -> Row:
-        from dqc_lite.molecule import Molecule
-
         return Row(name, Molecule.from_ase(atoms, basis), source="S22, ase.data.s22")
 
     for name in wanted:

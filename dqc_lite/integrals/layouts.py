@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import re
 from typing import Any
 
 import numpy as np
 import pyscf.gto
+from pyscf.data.elements import _atom_symbol as format_symbol
+from pyscf.data.elements import is_ghost_atom
 from pyscf.df import addons
-from pyscf.gto.mole import ATOM_OF, NUC_GAUSS, NUC_MOD_OF
+from pyscf.gto.mole import ATOM_OF, SO_TYPE_OF
 from pyscf.lib.exceptions import BasisNotFoundError
 
 from dqc_lite.basis import Layout
-from dqc_lite.errors import BasisError, InputError
-from dqc_lite.geometry import ELEMENTS, canonical_symbol, element_of
+from dqc_lite.errors import BasisError
+from dqc_lite.geometry import ELEMENTS, NO_ELEMENT, element_of
 
 ECPBAS_ENV_SLOTS = (5, 6)
 """Columns of libcint's ECP rows that point into the parameter block: exponents, coefficients."""
@@ -32,7 +35,7 @@ def parts(mole: pyscf.gto.Mole) -> Parts:
     nshell = mole.nbas
     if nshell == 0:
         raise BasisError("the basis has no functions on any atom.")
-    symbols = tuple(canonical_symbol(mole.atom_symbol(i)) for i in range(mole.natm))
+    symbols = tuple(symbol_of(mole, i) for i in range(mole.natm))
     ghost = [s != element_of(s) for s in symbols]
     exponents = np.concatenate([mole.bas_exp(i) for i in range(nshell)])
     coefficients = np.concatenate([mole.bas_ctr_coeff(i).T.ravel() for i in range(nshell)])
@@ -53,42 +56,39 @@ def parts(mole: pyscf.gto.Mole) -> Parts:
     return layout, np.array(mole.atom_coords()), charges, exponents, coefficients
 
 
-def checked_parts(mole: pyscf.gto.Mole) -> Parts:
-    """The parts of a user's `Mole`.
-
-    Raises:
-        InputError: not built, or with features that have no counterpart here.
-    """
-    if not mole._built:
-        raise InputError("the PySCF Mole is not built; call mole.build() first.")
-    if mole.omega:
-        raise InputError(f"the PySCF Mole has omega = {mole.omega}; only 1/r is available here.")
-    if (mole._atm[:, NUC_MOD_OF] == NUC_GAUSS).any():
-        raise InputError("the PySCF Mole has Gaussian nuclei; only point charges are available.")
-    made = parts(mole)
-    nelectron = round(float(made[2].sum())) - mole.charge
-    if mole.nelectron != nelectron:
-        raise InputError(
-            f"the PySCF Mole has nelectron = {mole.nelectron} and charge = {mole.charge}, which "
-            f"means {nelectron} electrons; set its charge instead."
-        )
-    return made
+def symbol_of(mole: pyscf.gto.Mole, atom: int) -> str:
+    """The canonical symbol of an atom, whatever PySCF's label ('H^2', 'X-H', 'ghost')."""
+    pure = mole.atom_pure_symbol(atom)
+    if not is_ghost_atom(pure):
+        return pure
+    return f"GHOST-{pure.split('-')[1]}" if "-" in pure else NO_ELEMENT
 
 
 def _name_of(mole: pyscf.gto.Mole, atom: int) -> str:
     """The name of the basis set of an atom, '' for functions given as numbers."""
     basis: Any = mole.basis
     if isinstance(basis, dict):
-        keys = (mole.atom_symbol(atom), mole.atom_pure_symbol(atom), "default")
-        basis = next((basis[k] for k in keys if k in basis), "")
+        entries = {k if k == "default" else format_symbol(k): v for k, v in basis.items()}
+        keys = (*_labels(mole.atom_symbol(atom)), "default")
+        basis = next((entries[k] for k in keys if k in entries), "")
     return basis if isinstance(basis, str) and "\n" not in basis else ""
 
 
+def _labels(label: str) -> list[str]:
+    """Under what PySCF looks for the basis of an atom, in its order: 'GHOST-O1', 'GHOSTO', 'O1',
+    'O'.
+    """
+    bare = re.sub("^(X|GHOST)-", "", label, flags=re.IGNORECASE)
+    return [form for name in (label, bare) for form in (name, re.sub("[^a-zA-Z]", "", name))]
+
+
 def _ecp_tables(mole: pyscf.gto.Mole) -> dict:
-    """ECP rows with their pointers made relative to their own parameter block."""
+    """ECP rows with their pointers made relative to their own parameter block; without the
+    spin-orbit terms, which act on two-component orbitals only.
+    """
     if not mole.has_ecp():
         return {}
-    rows = np.array(mole._ecpbas, np.int32)
+    rows = np.array(mole._ecpbas[mole._ecpbas[:, SO_TYPE_OF] == 0], np.int32)
     parameters: list[float] = []
     for row in rows:
         for slot in ECPBAS_ENV_SLOTS:

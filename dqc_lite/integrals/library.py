@@ -20,7 +20,7 @@ from pyscf.lib.exceptions import BasisNotFoundError
 
 from dqc_lite import basis_files
 from dqc_lite.errors import BasisError, ECPError
-from dqc_lite.geometry import ELEMENTS, element_of, is_integer
+from dqc_lite.geometry import ELEMENTS, canonical_symbol, element_of, is_integer
 
 
 def build_mole(
@@ -34,10 +34,11 @@ def build_mole(
     """A PySCF `Mole` (bohr); electron count and spin are left to the caller.
 
     Raises:
-        BasisError: unknown name, or no functions for an element.
+        BasisError: unknown name, no functions for an element, or entries for single atoms.
         ECPError: unknown ECP, or an ECP basis without its ECP.
     """
     elements = sorted(set(symbols))
+    basis, ecp = _by_symbol(basis, "basis"), _by_symbol(ecp, "ecp")
     ecps = {s: e for s in elements if (e := _ecp_of(s, ecp)) is not None}
     entries = {s: _entry_of(s, basis) for s in elements}
     for symbol, entry in entries.items():
@@ -53,6 +54,22 @@ def build_mole(
         mole.build(dump_input=False, parse_arg=False, spin=None)
     mole.basis = entries  # the names decide on the default auxiliary basis
     return mole
+
+
+def _by_symbol(entries: Any, name: str) -> Any:
+    """The entries of a dict by canonical symbol ('o', 8 -> 'O', 'ghost-o' -> 'GHOST-O')."""
+    if not isinstance(entries, dict):
+        return entries
+    found: dict[str, Any] = {}
+    for key, entry in entries.items():
+        symbol = "default" if key == "default" else canonical_symbol(key)
+        if symbol in found or (not str(key).isdecimal() and re.search(r"\d", str(key))):
+            raise BasisError(
+                f"{name} has an entry for {key!r}: one entry for each element is possible, not for "
+                "single atoms; ghosts may have their own, as 'ghost-O'."
+            )
+        found[symbol] = entry
+    return found
 
 
 def _entry_of(symbol: str, basis: Any) -> str | list:

@@ -92,7 +92,8 @@ def vibrations(
         mol: the molecule, at a stationary point.
         method: Hartree-Fock by default.
         masses: None: averages over the natural isotopes (PySCF's table and choice); "isotope":
-            of the most abundant isotopes; or (atom,) numbers in amu. Ghost atoms stay in place.
+            of the most abundant isotopes; those that the molecule was given (deuterium, masses of
+            ASE and PySCF) come before both; or (atom,) numbers in amu. Ghost atoms stay in place.
         options: as in `dqc_lite.energy`.
 
     Raises:
@@ -107,9 +108,9 @@ def atomic_masses(mol: Molecule, masses: Any = None) -> Float[np.ndarray, " atom
     from dqc_lite.integrals import library
 
     if masses is None:
-        return library.average_masses(mol.layout.numbers)
+        return _with_isotopes(mol, library.average_masses(mol.layout.numbers))
     if isinstance(masses, str) and masses == "isotope":
-        return library.main_isotope_masses(mol.layout.numbers)
+        return _with_isotopes(mol, library.main_isotope_masses(mol.layout.numbers))
     real = np.array(mol.layout.numbers) > 0
     try:
         given = np.asarray(masses, float)
@@ -120,6 +121,11 @@ def atomic_masses(mol: Molecule, masses: Any = None) -> Float[np.ndarray, " atom
             f"masses = {masses!r} must be None, 'isotope' or {mol.natm} positive numbers of amu."
         )
     return np.where(real, given, 0.0)
+
+
+def _with_isotopes(mol: Molecule, masses: np.ndarray) -> np.ndarray:
+    given = mol.isotope_masses or (None,) * mol.natm
+    return np.array([m if own is None else own for own, m in zip(given, masses, strict=True)])
 
 
 def analyze(mol: Molecule, derivatives: Harmonic, masses: np.ndarray) -> Vibrations:

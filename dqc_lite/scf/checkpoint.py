@@ -230,6 +230,8 @@ def _write_molecule(group: Any, mol: Molecule) -> None:
     )  # fmt: skip
     for name in (*_LAYOUT_ARRAYS, *_LAYOUT_TUPLES):
         group[name] = np.asarray(getattr(layout, name))
+    if mol.isotope_masses:  # None as NaN
+        group["isotope_masses"] = np.array(mol.isotope_masses, float)
     for name, leaf in _leaves(mol).items():
         group[name] = np.asarray(leaf)
 
@@ -251,9 +253,11 @@ def _read_molecule(group: Any) -> Molecule:
     names = ("positions", "charges", "exponents", "coefficients")
     positions, charges, exponents, coefficients = jax.device_put([group[n][()] for n in names])
     basis = Basis(exponents, coefficients, layout)
+    masses = group["isotope_masses"][()] if "isotope_masses" in group else ()
     return Molecule(
-        positions, charges, basis, int(group.attrs["charge"]), int(group.attrs["spin"])
-    )
+        positions, charges, basis, int(group.attrs["charge"]), int(group.attrs["spin"]),
+        tuple(None if np.isnan(m) else float(m) for m in masses),
+    )  # fmt: skip
 
 
 def fingerprint(*parts: Any, kind: str) -> str:

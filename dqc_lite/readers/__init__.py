@@ -1,0 +1,1 @@
+"""What comes in from files: text, xyz frames, and what they state of charge and spin."""
