@@ -142,7 +142,7 @@ def test_a_method_of_ones_own(mol):
 
 
 def test_fits_take_names(mol):
-    parameters = fit.Parameters.select("lda,vwn", "weights[0]")
+    parameters = fit.Parameters.select("lda,vwn", "weight.lda_x")
     data = fit.Dataset((fit.Row("h2", mol, energy=-1.1),))
     for given in ("lda,vwn", dqc.functional("lda,vwn")):
         objective = fit.Objective(data, given, parameters)
