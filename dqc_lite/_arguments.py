@@ -26,6 +26,13 @@ def named_arguments(target: F) -> F:
     return _guarded(target, target.__qualname__)
 
 
+def shown(value: Any) -> str:
+    """The beginning of a value's text, for a message."""
+    text = repr(value) or type(value).__name__
+    first = text.split("\n")[0][:_SHOWN]
+    return first if first == text else f"{first}..."
+
+
 def _guarded(function: Callable, name: str) -> Callable:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -59,7 +66,7 @@ def _misfit(function: Callable, name: str, args: tuple, kwargs: dict[str, Any]) 
     if not unknown:
         return f"{reason}; {known}"
     key = unknown[0]
-    value = repr(kwargs[key]).split("\n")[0][:_SHOWN]
+    value = shown(kwargs[key])
     close = difflib.get_close_matches(key, parameters, 1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return f"{key} = {value} is no argument of {called}; {meant}{known[0].upper()}{known[1:]}"

@@ -88,6 +88,11 @@ class SCFNotConvergedError(DqcLiteError, RuntimeError):
             "spin, or look at the last state of dqc_lite.solve(..., throw=False)."
         )
 
+    def __reduce__(self) -> tuple:
+        """By the arguments: exceptions of other processes arrive pickled."""
+        numbers = self.iterations, self.energy, self.delta_energy, self.gradient
+        return type(self), (*numbers, self.density_matrix)
+
 
 class ResponseError(DqcLiteError, RuntimeError):
     """The response (coupled-perturbed) equations are singular, unconverged or not available."""
@@ -95,6 +100,10 @@ class ResponseError(DqcLiteError, RuntimeError):
 
 class MemoryBudgetError(DqcLiteError, MemoryError):
     """An allocation that would exceed the memory budget; raised before allocating."""
+
+
+class ForkError(DqcLiteError, RuntimeError):
+    """A computation in a process that was forked from one that had computed."""
 
 
 class PrecisionError(DqcLiteError, RuntimeError):

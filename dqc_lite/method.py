@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+from typing import Any, Literal
 
 import numpy as np
 
-from dqc_lite._arguments import named_arguments
+from dqc_lite._arguments import named_arguments, shown
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import (
@@ -108,9 +109,7 @@ class KS:
 
     def __post_init__(self) -> None:
         if isinstance(self.xc, str):
-            from dqc_lite.xc.names import functional  # every family of functionals
-
-            object.__setattr__(self, "xc", functional(self.xc))
+            object.__setattr__(self, "xc", _functional(self.xc))
         if isinstance(self.xc, int | float | bytes | list | dict | None):
             raise FunctionalError(
                 f"xc = {self.xc!r} is no functional; give a name such as 'pbe' or a Functional."
@@ -151,6 +150,62 @@ class KS:
 
 
 Method = HF | KS
+
+MethodLike = HF | KS | Functional | str
+"""What users give for one."""
+
+HF_NAMES: dict[str, Restricted] = {"hf": None, "rhf": True, "uhf": False, "rohf": "rohf"}
+KS_NAMES: dict[str, Restricted] = {
+    "ks": None, "dft": None, "rks": True, "uks": False, "roks": "rohf",
+}  # fmt: skip
+"""Names of a method and the kind of determinant; those of Kohn-Sham name no functional."""
+
+
+def method_of(given: Any) -> Method:
+    """The method meant: an object as it is, a name, a functional; Hartree-Fock for None.
+
+    Raises:
+        MethodError: an unknown name, or something else.
+    """
+    if given is None:
+        return HF()
+    if isinstance(given, str):
+        return _named(given)
+    if not isinstance(given, type):
+        if hasattr(given, "hamiltonian") and hasattr(given, "reference"):  # one's own, too
+            return given
+        if hasattr(given, "exact_exchange") or hasattr(given, "energy_density"):
+            return KS(_functional(given))
+    kind = "a class" if isinstance(given, type) else "no method"
+    raise MethodError(
+        f"method = {shown(given)} is {kind}; give HF(), KS('pbe'), 'hf', or a functional such as "
+        "'pbe'."
+    )
+
+
+def _functional(given: Any) -> Functional:
+    from dqc_lite.xc.names import functional  # every family of functionals
+
+    return functional(given)
+
+
+def _named(name: str) -> Method:
+    key = name.strip().lower()
+    if key in HF_NAMES:
+        return HF(HF_NAMES[key])
+    if key in KS_NAMES:
+        raise MethodError(
+            f"method = {name!r} names no functional; give one, such as 'pbe', or KS('pbe')."
+        )
+    try:
+        return KS(_functional(name))
+    except FunctionalError as error:
+        near = difflib.get_close_matches(key, HF_NAMES, 2)
+        meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ":"
+        raise MethodError(
+            f"method = {name!r} is neither a functional nor one of "
+            f"{', '.join(map(repr, HF_NAMES))}{meant} {error}"
+        ) from error
 
 
 def _check_state(method: Method) -> None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._arguments import named_arguments
+from dqc_lite._process import require_own_process
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Basis, Layout, Orbitals, orbitals
@@ -281,7 +282,8 @@ class Molecule:
 
 
 def require_x64() -> None:
-    """Raise `PrecisionError` unless JAX runs in double precision."""
+    """Raise `PrecisionError` unless JAX runs in double precision, `ForkError` where it cannot."""
+    require_own_process()
     if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
         raise PrecisionError(
             "double precision is off: hartree energies need jax_enable_x64. Call "

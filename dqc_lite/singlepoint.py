@@ -20,6 +20,7 @@ import numpy as np
 
 from dqc_lite._arguments import named_arguments
 from dqc_lite._compile import adaptive_jit
+from dqc_lite._foreign import require_molecule
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite._warnings import warn
@@ -40,7 +41,7 @@ from dqc_lite.implicit import (
     without_derivative,
 )
 from dqc_lite.integrals import operators
-from dqc_lite.method import HF, Method
+from dqc_lite.method import Method, MethodLike, method_of
 from dqc_lite.molecule import Molecule, require_x64
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.checkpoint import Files, Recorder, fingerprint
@@ -69,7 +70,7 @@ class Problem:
     def build(
         cls,
         mol: Molecule,
-        method: Method | None,
+        method: MethodLike | None,
         solver: Solver | str | None,
         guess: Any,
         electric_field: Any,
@@ -77,6 +78,7 @@ class Problem:
         checkpoint: str | os.PathLike | None = None,
     ) -> Problem:
         require_x64()
+        mol, method = require_molecule(mol), method_of(method)
         start = guesses.read(guess, mol)
         if electric_field is not None:
             electric_field = jnp.asarray(electric_field, float)
@@ -87,7 +89,7 @@ class Problem:
         _require_finite({"mol": mol, "method": method, "electric_field": electric_field})
         path = None if checkpoint is None else os.fspath(checkpoint)
         solver = solver_of(solver)
-        return cls(mol, method or HF(), electric_field, start, solver, throw, path)
+        return cls(mol, method, electric_field, start, solver, throw, path)
 
     def hamiltonian(self):
         return self.method.hamiltonian(self.mol, self.electric_field)
@@ -95,7 +97,7 @@ class Problem:
 
 def _described(
     mol: Molecule,
-    method: Method | None = None,
+    method: MethodLike | None = None,
     *,
     solver: Solver | str | None = None,
     guess: Any = "minao",
@@ -233,7 +235,7 @@ def no_tangent(x: Array) -> Any:
 @named_arguments
 def solve(
     mol: Molecule,
-    method: Method | None = None,
+    method: MethodLike | None = None,
     *,
     solver: Solver | str | None = None,
     guess: Any = "minao",
@@ -245,7 +247,8 @@ def solve(
 
     Args:
         mol: the molecule.
-        method: Hartree-Fock by default.
+        method: `HF` or `KS`, or by name "hf", "rhf", "uhf", "rohf" or a functional, as in `KS`, or
+            a `Functional`; Hartree-Fock by default.
         solver: convergence criteria and acceleration: "auto" (default: DIIS, second order where
             that fails, and downhill from saddle points where there is reason to expect one),
             "diis", "second-order", or `DIIS`, `SecondOrder`, `Auto`.
@@ -272,7 +275,7 @@ def solve(
 @named_arguments
 def energy(
     mol: Molecule,
-    method: Method | None = None,
+    method: MethodLike | None = None,
     *,
     solver: Solver | str | None = None,
     guess: Any = "minao",
@@ -298,16 +301,20 @@ def energy(
 
 
 @named_arguments
-def forces(mol: Molecule, method: Method | None = None, **options: Any) -> Float[Array, "atom 3"]:
+def forces(
+    mol: Molecule, method: MethodLike | None = None, **options: Any
+) -> Float[Array, "atom 3"]:
     """-dE/dR in hartree/bohr, (atom, 3); arguments and errors as in `energy`."""
+    mol = require_molecule(mol)
     return -jax.grad(lambda r: energy(mol.with_positions(r), method, **options))(mol.positions)
 
 
 @named_arguments
 def energy_and_forces(
-    mol: Molecule, method: Method | None = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, **options: Any
 ) -> tuple[Float[Array, ""], Float[Array, "atom 3"]]:
     """Energy in hartree and forces in hartree/bohr from one calculation."""
+    mol = require_molecule(mol)
     function = jax.value_and_grad(lambda r: energy(mol.with_positions(r), method, **options))
     value, gradient = function(mol.positions)
     return value, -gradient
@@ -316,7 +323,7 @@ def energy_and_forces(
 @named_arguments
 def solve_with_forces(
     mol: Molecule,
-    method: Method | None = None,
+    method: MethodLike | None = None,
     *,
     solver: Solver | str | None = None,
     guess: Any = "minao",
@@ -343,7 +350,7 @@ def solve_with_forces(
 @named_arguments
 def density_matrix(
     mol: Molecule,
-    method: Method | None = None,
+    method: MethodLike | None = None,
     *,
     solver: Solver | str | None = None,
     guess: Any = "minao",

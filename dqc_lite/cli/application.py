@@ -1,7 +1,8 @@
 """From arguments to an exit code.
 
-Exit codes: 0 done; 1 the calculation failed (SCF not converged, gradients not confirmed); 2 bad
-input; 130 interrupted. Every error of the package is one line on stderr, never a traceback.
+Exit codes: 0 done; 1 the calculation failed (SCF not converged, gradients not confirmed), or that
+of one of several files; 2 bad input; 130 interrupted. Every error of the package is one line on
+stderr, never a traceback.
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from dqc_lite.cli import files
 from dqc_lite.cli.arguments import parse
-from dqc_lite.errors import DqcLiteError, NonFiniteError, ResponseError, SCFNotConvergedError
-
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+from dqc_lite.cli.exit_codes import FAILED, INTERRUPTED, code_of, line_of
+from dqc_lite.errors import DqcLiteError
 
 ALLOCATIONS = 400_000
 """Between two searches for reference cycles: JAX alone makes almost as many objects, all of them
 there to stay; with Python's default of 700 the searches take a tenth of a short run."""
-
-_FAILURES = (SCFNotConvergedError, NonFiniteError, ResponseError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,23 +36,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             # PySCF advertises it whenever a name is not in its library, sought or only tried
             warnings.filterwarnings("ignore", message=".*basis-set-exchange")
             command = importlib.import_module(f"dqc_lite.cli.{options.command.replace('-', '_')}")
-            code = command.run(options)
+            of_files = hasattr(options, "files")
+            code = files.run(command.run, options) if of_files else command.run(options)
         sys.stdout.flush()
         return code
     except DqcLiteError as error:
-        _complain(error)
-        return FAILED if isinstance(error, _FAILURES) else BAD_INPUT
+        sys.stdout.flush()
+        print(f"error: {line_of(error)}", file=sys.stderr)
+        return code_of(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-
-
-def _complain(error: DqcLiteError) -> None:
-    sys.stdout.flush()
-    print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -6,11 +6,15 @@ import argparse
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dqc_lite import __version__
+from dqc_lite.cli import spelling
 
 DENSITY_FIT = "--density-fit"
+
+STANDARD = "-"
+"""Standard input in the place of a geometry file, standard output in that of the JSON file."""
 
 MAX_CYCLE, ENERGY_TOL, GRADIENT_TOL = 60, 1e-10, 1e-8
 """Those of the default solver."""
@@ -25,28 +29,56 @@ GRID_LEVEL = 3
 
 _MIX = "turn alpha's highest occupied and lowest virtual orbital by this (radian; 0.8: half)"
 
-_NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+_NEGATIVE_NUMBER = re.compile(r"^-((\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|inf(inity)?|nan)$", re.I)
 _GEOMETRY = (".xyz", ".extxyz")
 
 _EPILOG = """\
-exit codes: 0 done, 1 not converged (or gradients not confirmed), 2 bad input, 130 interrupted
+exit codes: 0 done, 1 not converged (or gradients not confirmed, or one of several files failed),
+2 bad input, 130 interrupted
 
 examples:
   dqc-lite energy water.xyz --basis def2-svp
   dqc-lite forces water.xyz --xc b3lyp --dispersion d3bj
   dqc-lite freq water.xyz --basis '6-31g*' --plot spectrum.png
   dqc-lite forces ch3.xyz --basis '6-31g*' --spin 1 --json ch3.json
+  cat water.xyz | dqc-lite energy - --method pbe --json - > water.json
+  dqc-lite energy *.xyz --method pbe --json all.json
   dqc-lite check-grad water.xyz --basis sto-3g --max-components 3
 """
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Options of one command; leaves by SystemExit on ``--help``, ``--version`` and wrong usage."""
-    return build_parser().parse_args(_prepare(argv))
+    """Options of one command; leaves by SystemExit on ``--help``, ``--version`` and wrong usage.
+
+    Without any arguments the help is shown.
+    """
+    parser, commands = build_parsers()
+    tokens = _prepare(argv)
+    if not tokens:
+        parser.print_help()
+        parser.exit()
+    spelling.check(parser, commands, tokens)
+    options, rest = parser.parse_known_args(tokens)
+    command = commands[options.command]
+    if not hasattr(options, "files"):
+        return options if not rest else command.error(f"{rest[0]!r} is not understood")
+    options.files += rest  # those that stand behind options
+    _check_files(command, options)
+    return options
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def _check_files(command: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if len(options.files) == 1:
+        return
+    if options.files.count(STANDARD) > 1:
+        command.error(f"standard input ({STANDARD}) can be read once")
+    for name in ("checkpoint", "plot"):
+        if getattr(options, name, None) is not None:
+            command.error(f"--{name} writes one file and {len(options.files)} FILEs are given")
+
+
+def build_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of all commands, and that of each."""
     parser = argparse.ArgumentParser(
         prog="dqc-lite",
         description="Hartree-Fock and density functional energies and exact derivatives.",
@@ -63,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     frequencies = _command(commands, "freq", "vibrations, infrared intensities, thermochemistry")
     _add_frequency_options(frequencies.add_argument_group("vibrations"))
     _add_fit(commands)
-    return parser
+    return parser, commands.choices
 
 
 def _add_fit(commands: argparse._SubParsersAction) -> None:
@@ -85,7 +117,10 @@ def _command(commands: argparse._SubParsersAction, name: str, what: str) -> argp
     parser = commands.add_parser(
         name, help=what, description=f"{what.capitalize()}.", allow_abbrev=False
     )
-    parser.add_argument("file", metavar="FILE", help="geometry in angstrom, .xyz or .extxyz")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+",
+        help=f"geometry in angstrom, .xyz or .extxyz, one or several; {STANDARD}: standard input",
+    )  # fmt: skip
     _add_molecule_options(parser.add_argument_group("molecule"))
     _add_method_options(parser.add_argument_group("method"))
     _add_scf_options(parser.add_argument_group("self-consistent field"))
@@ -109,7 +144,10 @@ def _add_molecule_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_method_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--method", metavar="NAME", help="hf, or ks (default where --xc is given)")
+    add(
+        "--method", metavar="NAME",
+        help="hf (rhf, uhf, rohf), a functional, or ks (default where --xc is given)",
+    )  # fmt: skip
     add("--xc", metavar="NAME", help="density functional with PySCF's meaning, e.g. pbe, b3lyp")
     add(
         "--grid-level", type=int, metavar="N",
@@ -165,7 +203,11 @@ def _add_scf_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--json", metavar="OUT.json", help="write the results to this file as well")
+    add(
+        "--json", metavar="OUT.json",
+        help=f"write the results to this file as well; {STANDARD}: to standard output, and the "
+        "report to stderr",
+    )  # fmt: skip
     amount = group.add_mutually_exclusive_group()
     amount.add_argument(
         "-v", "--verbose", action="store_true", help="also geometry and orbital energies"
@@ -224,6 +266,7 @@ def _prepare(argv: Sequence[str]) -> list[str]:
     """
     tokens = [f" {t}" if _NEGATIVE_NUMBER.match(t) else t for t in argv]
     for i, (token, following) in enumerate(itertools.pairwise(tokens)):
-        if token == DENSITY_FIT and following.lower().endswith(_GEOMETRY):
+        file = following == STANDARD or following.lower().endswith(_GEOMETRY)
+        if token == DENSITY_FIT and file:
             return [*tokens[:i], *tokens[i + 1 :], DENSITY_FIT]
     return tokens

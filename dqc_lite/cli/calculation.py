@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from dqc_lite.cli.arguments import GRID_LEVEL
-from dqc_lite.errors import BasisError, InputError, MethodError
+from dqc_lite.cli.arguments import GRID_LEVEL, STANDARD
+from dqc_lite.errors import BasisError, GeometryError, InputError, MethodError
 from dqc_lite.integrals import layouts
-from dqc_lite.method import HF, KS, Method, Restricted
+from dqc_lite.method import HF, HF_NAMES, KS, KS_NAMES, Method, Restricted, method_of
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
-from dqc_lite.scf.solvers import DEFAULT
-from dqc_lite.scf.solvers import DIIS
 from dqc_lite.scf.solver import Solver
-from dqc_lite.scf.solvers import SecondOrder
+from dqc_lite.scf.solvers import DEFAULT, DIIS, SecondOrder
+from dqc_lite.xc.functional import Functional
+from dqc_lite.xc.names import functional
 
 _RESTRICTED: dict[str, Restricted] = {"auto": None, "true": True, "false": False, "rohf": "rohf"}
 
@@ -34,7 +35,7 @@ class Calculation:
     electric_field: tuple[float, ...] | None
 
     @classmethod
-    def build(cls, options: Namespace) -> Calculation:
+    def build(cls, options: Namespace, file: str) -> Calculation:
         """Everything that can be wrong with the input is found here.
 
         Raises:
@@ -46,7 +47,7 @@ class Calculation:
             guesses.check(options.guess)
         method = _method(options)
         solver = _solver(options)
-        mol = _molecule(options)
+        mol = _molecule(options, file)
         reference = method.reference(mol)
         guesses.check_mix(guesses.read(guesses.Guess(options.guess, options.mix), mol), reference)
         _check_auxiliary(mol, method)
@@ -70,32 +71,70 @@ class Calculation:
         }  # fmt: skip
 
 
-def _molecule(options: Namespace) -> Molecule:
+def _molecule(options: Namespace, file: str) -> Molecule:
     names = ("charge", "spin", "frame", "ecp", "cart")
     settings = {name: getattr(options, name) for name in names}
-    return Molecule.from_xyz(Path(options.file), options.basis, **settings)
+    source = _standard_input() if file == STANDARD else Path(file)
+    try:
+        return Molecule.from_xyz(source, options.basis, **settings)
+    except InputError as error:
+        if file == STANDARD:
+            raise type(error)(f"standard input: {error}") from error
+        raise
+
+
+def _standard_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read()
+    except (AttributeError, ValueError, OSError):
+        raise GeometryError("standard input is closed; pass an xyz file there.") from None
 
 
 def _method(options: Namespace) -> Method:
     if options.density_fit == "":
         raise BasisError("density_fit = '' is empty; name an auxiliary basis or leave it out.")
     common = {
-        "restricted": _RESTRICTED[options.restricted], "density_fit": options.density_fit,
+        "restricted": _restricted(options), "density_fit": options.density_fit,
         "smearing": options.smearing,
     }  # fmt: skip
     name = options.method or ("hf" if options.xc is None else "ks")
-    if name.lower() == "ks":
-        if options.xc is None:
-            raise MethodError("method 'ks' needs a functional; give one with --xc, e.g. --xc pbe.")
+    if name.lower() not in HF_NAMES:
         level = GRID_LEVEL if options.grid_level is None else options.grid_level
-        return KS(options.xc, grid_level=level, dispersion=options.dispersion, **common)
-    if name.lower() != "hf":
-        raise MethodError(f"method {options.method!r} is not available; use 'hf' or 'ks'.")
+        xc = _functional(name, options.xc)
+        return KS(xc, grid_level=level, dispersion=options.dispersion, **common)
     for option in ("xc", "grid_level", "dispersion"):
         if getattr(options, option) is not None:
             flag = option.replace("_", "-")
-            raise MethodError(f"--{flag} belongs to --method ks, not to {options.method!r}.")
+            raise MethodError(f"--{flag} belongs to --method ks, not to {name!r}.")
     return HF(**common)
+
+
+def _functional(name: str, xc: str | None) -> Functional | str:
+    """The functional of ``--method NAME --xc XC``, either of which may name it."""
+    if name.lower() in KS_NAMES:
+        if xc is None:
+            raise MethodError(
+                f"method {name!r} needs a functional; give one with --xc, e.g. --xc pbe."
+            )
+        return xc
+    named = method_of(name).xc
+    if xc is not None and functional(xc).name != named.name:
+        raise MethodError(
+            f"--method {name!r} and --xc {xc!r} name two functionals; leave out one of them."
+        )
+    return named
+
+
+def _restricted(options: Namespace) -> Restricted:
+    """The kind of determinant of ``--restricted``, or in the name of the method."""
+    asked = _RESTRICTED[options.restricted]
+    named = (HF_NAMES | KS_NAMES).get((options.method or "hf").lower())
+    if named is not None and asked is not None and named != asked:
+        raise MethodError(
+            f"--method {options.method!r} and --restricted {options.restricted} contradict each "
+            "other; leave out one of them."
+        )
+    return asked if named is None else named
 
 
 def _solver(options: Namespace) -> Solver:
@@ -124,7 +163,7 @@ def _check_auxiliary(mol: Molecule, method: Method) -> None:
 
 def _check_output(option: str, name: str | None) -> None:
     """Before hours of work: can the file be written?"""
-    if name is None:
+    if name is None or (option == "json" and name == STANDARD):
         return
     path = Path(name)
     if path.is_dir() or not path.parent.is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,9 @@ _UNITS = {
 }
 
 
-def run(options: Namespace) -> int:
+def run(session: Session) -> int:
     """Exit code 1 unless every derivative that was checked is confirmed."""
-    session = Session(options)
-    calculation = session.prepare()
+    options, calculation = session.options, session.prepare()
 
     from dqc_lite.cli import record
     from dqc_lite.gradcheck import check_gradients
@@ -40,7 +38,7 @@ def run(options: Namespace) -> int:
     session.say(f"Derivatives of the energy with respect to {options.wrt} ({unit})")
     text = str(report)
     print("\n".join(text.splitlines()[-2:]) if options.quiet else f"{text}\n")
-    session.finish(record.of_check(options, calculation, report, unit))
+    session.finish(record.of_check(session, calculation, report, unit))
     return 0 if report.passed else 1
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-
 from dqc_lite.cli.session import Session
 
 
-def run(options: Namespace) -> int:
+def run(session: Session) -> int:
     """Exit code 1 when the SCF did not converge; the JSON file is written all the same."""
-    session = Session(options)
     calculation = session.prepare()
 
     from dqc_lite.cli import record, scf_result
@@ -21,5 +18,5 @@ def run(options: Namespace) -> int:
         )
         solution.energy.block_until_ready()
     scf_result.show(session, calculation, solution)
-    session.finish(record.of_scf(options, calculation, solution))
-    return scf_result.verdict(calculation, solution)
+    session.finish(record.of_scf(session, calculation, solution))
+    return scf_result.verdict(session, calculation, solution)

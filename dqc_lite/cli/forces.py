@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-
 from dqc_lite.cli.session import Session
 
 
-def run(options: Namespace) -> int:
+def run(session: Session) -> int:
     """Exit code 1 when the SCF did not converge; the JSON file is written, its forces null."""
-    session = Session(options)
     calculation = session.prepare()
 
     import numpy as np
@@ -25,5 +22,5 @@ def run(options: Namespace) -> int:
     scf_result.show(session, calculation, solution)
     if solution.converged:
         print(report.forces(calculation.mol.symbols, values), end="\n\n")
-    session.finish(record.of_scf(options, calculation, solution, values))
-    return scf_result.verdict(calculation, solution)
+    session.finish(record.of_scf(session, calculation, solution, values))
+    return scf_result.verdict(session, calculation, solution)

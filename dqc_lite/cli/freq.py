@@ -19,7 +19,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import sys
-from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +26,11 @@ from dqc_lite.cli.session import Session
 from dqc_lite.errors import InputError
 
 if TYPE_CHECKING:
+    from dqc_lite.cli.calculation import Calculation
     from dqc_lite.properties.hessian import Harmonic
     from dqc_lite.properties.thermochemistry import Thermochemistry
     from dqc_lite.properties.vibrations import Vibrations
+    from dqc_lite.scf.solution import Solution
 
 STATIONARY_BELOW = 1e-3
 """Largest component of the forces (hartree/bohr) at which frequencies mean what they say."""
@@ -39,11 +40,10 @@ _RESULTS = (
 )  # fmt: skip
 
 
-def run(options: Namespace) -> int:
+def run(session: Session) -> int:
     """Exit code 1 when the SCF did not converge; the JSON file is written, its results null."""
-    _check_plot(options.plot)
-    session = Session(options)
-    calculation = session.prepare()
+    _check_plot(session.options.plot)
+    options, calculation = session.options, session.prepare()
 
     from dqc_lite.cli import record, scf_result, vibration_report
     from dqc_lite.properties.hessian import converge, derivatives_of
@@ -56,11 +56,12 @@ def run(options: Namespace) -> int:
             calculation.mol, calculation.method, **calculation.scf_options, throw=False
         )
         solution.energy.block_until_ready()
+    solution = _without_field(calculation, solution)
     scf_result.show(session, calculation, solution)
-    written = record.of_scf(options, calculation, solution)
+    written = record.of_scf(session, calculation, solution)
     if not solution.converged:
         session.finish(written | dict.fromkeys(_RESULTS))
-        return scf_result.verdict(calculation, solution)
+        return scf_result.verdict(session, calculation, solution)
     with session.running("second derivatives"):
         strict = dataclasses.replace(converged, throw=True)
         derivatives = derivatives_of(problem, strict, solution)
@@ -90,6 +91,14 @@ def _check_plot(name: str | None) -> None:
         )
     if not Path(name).parent.is_dir():
         raise InputError(f"plot = {name!r} lies in no folder ({Path(name).parent}).")
+
+
+def _without_field(calculation: Calculation, solution: Solution) -> Solution:
+    """Without the energy in a field of 0, which is there for its derivatives, unless asked for."""
+    if calculation.electric_field is not None:
+        return solution
+    energies = {name: e for name, e in solution.energies.items() if name != "electric_field"}
+    return dataclasses.replace(solution, energies=energies)
 
 
 def _warn(vibrations: Vibrations) -> None:

@@ -1,8 +1,13 @@
-"""The file that ``--json`` writes: strict JSON, null where a number is not finite or not there.
+"""What ``--json`` writes: strict JSON, null where a number is not finite or not there.
+
+The record of one geometry file, or a list of one record for each of several files; there a file
+that could not be calculated has ``schema``, ``command``, ``file`` and ``error``, of ``type`` and
+``message``. ``--json -`` writes to standard output.
 
 Fields of every command (units also stand in the file, in ``units``):
 
-- ``schema``: "dqc_lite.result/1"; ``command``; ``file``: the geometry file as it was given
+- ``schema``: "dqc_lite.result/1"; ``command``; ``file``: the geometry file as it was given,
+  "-" for standard input
 - ``versions``: of ``dqc_lite``, ``jax``, ``pyscf``
 - ``atoms``: a list of ``{"symbol", "position"}``, bohr; ghost atoms are "GHOST-H" and the like
 - ``charge`` (e), ``spin`` (2S), ``nelectron`` (outside effective cores)
@@ -51,12 +56,16 @@ from dqc_lite import __version__
 from dqc_lite._types import Float
 from dqc_lite.cli.calculation import Calculation
 from dqc_lite.cli.report import component_names, orbital_sets
-from dqc_lite.errors import InputError
+from dqc_lite.cli.session import Session
+from dqc_lite.errors import DqcLiteError, InputError
 from dqc_lite.gradcheck import GradientReport
 from dqc_lite.method import HF, Method
 from dqc_lite.scf.solution import Solution
 
 SCHEMA = "dqc_lite.result/1"
+
+Record = dict[str, Any] | list[dict[str, Any]]
+"""Of one geometry file, or of each of several."""
 
 UNITS = {
     "energy": "hartree",
@@ -69,35 +78,49 @@ UNITS = {
 
 
 def of_scf(
-    options: Namespace,
+    session: Session,
     calculation: Calculation,
     solution: Solution,
     forces: Float[np.ndarray, "atom 3"] | None = None,
 ) -> dict[str, Any]:
     """The record of ``energy``, and with forces (hartree/bohr) of ``forces``."""
-    record = _input(options, calculation) | _solution(solution)
+    record = _input(session, calculation) | _solution(solution)
     if forces is not None:
         record["forces"] = forces if solution.converged else None
     return record
 
 
 def of_check(
-    options: Namespace, calculation: Calculation, report: GradientReport, unit: str
+    session: Session, calculation: Calculation, report: GradientReport, unit: str
 ) -> dict[str, Any]:
     """The record of ``check-grad``."""
-    return _input(options, calculation) | {
+    return _input(session, calculation) | {
         "converged": True,  # an SCF that does not converge ends the check with an error
         "energy": report.value,
-        "wrt": options.wrt,
+        "wrt": session.options.wrt,
         "gradient_check": {"unit": unit, **report.to_dict()},
     }
 
 
-def write(path: Path, record: dict[str, Any]) -> None:
+def of_error(options: Namespace, file: str, error: DqcLiteError) -> dict[str, Any]:
+    """The record of a file that could not be calculated, among several."""
+    return {
+        "schema": SCHEMA,
+        "command": options.command,
+        "file": file,
+        "error": {"type": type(error).__name__, "message": str(error)},
+    }
+
+
+def text(record: Record) -> str:
+    """Strict JSON."""
+    return json.dumps(plain(record), indent=2, allow_nan=False)
+
+
+def write(path: Path, record: Record) -> None:
     """Raises InputError when the file cannot be written."""
-    text = json.dumps(plain(record), indent=2, allow_nan=False)
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text(text(record) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"json = {str(path)!r} cannot be written: {error.strerror}.") from error
 
@@ -115,13 +138,14 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _input(options: Namespace, calculation: Calculation) -> dict[str, Any]:
+def _input(session: Session, calculation: Calculation) -> dict[str, Any]:
+    options = session.options
     mol, solver = calculation.mol, calculation.solver
     positions = np.asarray(mol.positions)
     return {
         "schema": SCHEMA,
         "command": options.command,
-        "file": options.file,
+        "file": session.file,
         "versions": {
             "dqc_lite": __version__, "jax": metadata.version("jax"),
             "pyscf": metadata.version("pyscf"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 
 from dqc_lite.cli import report
 from dqc_lite.cli.calculation import Calculation
@@ -21,12 +20,11 @@ def show(session: Session, calculation: Calculation, solution: Solution) -> None
         print(report.orbitals(solution), end="\n\n")
 
 
-def verdict(calculation: Calculation, solution: Solution) -> int:
+def verdict(session: Session, calculation: Calculation, solution: Solution) -> int:
     """0 if converged; else 1, with what was reached and what to do on stderr."""
     if solution.converged:
         return 0
-    sys.stdout.flush()
-    print(f"error: {_failure(calculation, solution)}", file=sys.stderr)
+    session.complain(_failure(calculation, solution))
     return 1
 
 

@@ -7,10 +7,10 @@ import dataclasses
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dqc_lite.cli.timings import Timings
+from dqc_lite.errors import DqcLiteError
 
 if TYPE_CHECKING:
     from dqc_lite.cli.calculation import Calculation
@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Session:
-    """One run of one command. Results go to stdout, notices and warnings to stderr."""
+    """One command on one file. Results go to stdout, notices and warnings to stderr.
+
+    `record` is what the JSON file will hold.
+    """
 
     options: Namespace
+    file: str
+    several: bool = False
     timings: Timings = dataclasses.field(default_factory=Timings)
     keeps_programs: bool = True
+    record: dict[str, Any] | None = None
 
     def prepare(self) -> Calculation:
         """The calculation that the options ask for; prints the header."""
@@ -33,8 +39,10 @@ class Session:
             cache = runtime.set_up(not self.options.no_cache)
             self.keeps_programs = cache is not None
         with self.timings.step("molecule"):
-            calculation = Calculation.build(self.options)
-        self.say(report.header(calculation, self.options.file))
+            calculation = Calculation.build(self.options, self.file)
+        if self.options.quiet and self.several:
+            print(f"{self.file}:")
+        self.say(report.header(calculation, self.file))
         if self.options.verbose:
             print(report.settings(calculation, cache), end="\n\n")
             print(report.geometry(calculation.mol), end="\n\n")
@@ -66,12 +74,22 @@ class Session:
             with self.running(step):
                 yield
 
+    def complain(self, text: str) -> None:
+        """One line on stderr, which names the file if there are others."""
+        sys.stdout.flush()
+        where = f"{self.file}: " if self.several else ""
+        print(f"error: {where}{text}", file=sys.stderr)
+
+    def failed(self, error: DqcLiteError) -> None:
+        """Keep the error as the record."""
+        from dqc_lite.cli import record
+
+        self.record = record.of_error(self.options, self.file, error)
+
     def finish(self, record: dict[str, Any]) -> None:
-        """Write the JSON file, if asked for, and print the timings."""
-        from dqc_lite.cli import record as records
+        """Keep the record and print the timings."""
         from dqc_lite.cli import report
 
-        if self.options.json is not None:
-            records.write(Path(self.options.json), record | {"timings": dict(self.timings)})
+        self.record = record | {"timings": dict(self.timings)}
         if not self.options.quiet:
             print(report.timings(self.timings), flush=True)

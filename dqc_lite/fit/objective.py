@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._process import require_own_process
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import DqcLiteError, InputError, NonFiniteError
 from dqc_lite.fit import cache, fixed
@@ -22,7 +23,7 @@ from dqc_lite.fit.parameters import Parameters
 from dqc_lite.fit.programs import Programs
 from dqc_lite.fit.progress import Progress
 from dqc_lite.fit.self_consistent import State
-from dqc_lite.method import KS
+from dqc_lite.method import KS, MethodLike, method_of
 from dqc_lite.scf.solvers import DIIS
 
 Order = Literal["value", "gradient", "jacobian"]
@@ -122,7 +123,7 @@ class Objective:
 
     Args:
         dataset: rows that cannot be used are added to `problems` and left out.
-        method: everything but the functional, which `parameters` make.
+        method: everything but the functional, which `parameters` make; `KS`, or by name.
         parameters: what is trained.
         loss: what is minimized.
         solver: of the SCF; errors of the derivatives are of first order in `gradient_tol`.
@@ -135,7 +136,7 @@ class Objective:
     def __init__(
         self,
         dataset: Dataset,
-        method: KS,
+        method: MethodLike,
         parameters: Parameters,
         loss: Loss | None = None,
         *,
@@ -145,6 +146,7 @@ class Objective:
         cache_folder: str | os.PathLike | None = None,
         progress: bool = False,
     ):
+        method = method_of(method)
         fixed.check_method(method)
         if chunk is None:
             chunk = 1 if jax.default_backend() == "cpu" else 16
@@ -247,6 +249,7 @@ class Objective:
         Raises:
             NonFiniteError: not a single row converged.
         """
+        require_own_process()
         x = jnp.asarray(x, float)
         wanted = None if only is None else set(only)
         rows, reactions = self._chosen(wanted)

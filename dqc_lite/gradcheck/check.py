@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dqc_lite._process import require_own_process
 from dqc_lite.errors import InputError
 from dqc_lite.gradcheck.differences import ROWS, Estimate, finite_difference, noise_level
 from dqc_lite.gradcheck.problem import Problem, directions
@@ -54,6 +55,7 @@ def check_gradients(
     finite. Raises `InputError` when `fun` does not return a real floating scalar, when an input
     has no floating leaf or a complex one, and for unknown `method` or `modes`.
     """
+    require_own_process()
     modes = _check_options(method, modes, max_components, rtol, atol)
     problem = Problem(fun, inputs, jit)
     rng = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dqc_lite._process import require_own_process
 from dqc_lite._types import Array, Bool, Float, Inexact, Num
 from dqc_lite.errors import InputError
 
@@ -44,7 +45,9 @@ def as_square(a: object, name: str = "a") -> Inexact[Array, "... n n"]:
 
     Raises:
         InputError: not square, fewer than two axes, or a half-precision type.
+        ForkError: in a process forked from one that has computed.
     """
+    require_own_process()
     array = jnp.asarray(a)
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
         raise InputError(

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._process import require_own_process
 from dqc_lite._types import Array, Bool, Float, Inexact, Int
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, real_dtype, symmetrize
@@ -92,6 +93,7 @@ def eigsh(
     """
     if method not in ("auto", "lobpcg", "dense"):
         raise InputError(f"method={method!r}; expected 'auto', 'lobpcg' or 'dense'.")
+    require_own_process()
     b = None if b is None else as_square(b, "b")
     settings = dict(X0=X0, method=method, tol=tol, maxiter=maxiter, degen_rtol=degen_rtol, k=k)
     if callable(a):

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dqc_lite._process import require_own_process
 from dqc_lite._types import Array, Bool, Float, Inexact
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import (
@@ -139,6 +140,7 @@ def pinv(a: Inexact[Array, "... m n"], rtol: float | None = None) -> Inexact[Arr
 
 
 def _as_matrix(a) -> Inexact[Array, "... m n"]:
+    require_own_process()
     a = jnp.asarray(a)
     if a.ndim < 2:
         raise InputError(f"a has shape {a.shape}; expected matrices (..., m, n).")

@@ -10,12 +10,12 @@ import jax
 from dqc_lite import singlepoint
 from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Converged, relaxed_energy
-from dqc_lite.method import Method
+from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 
 
 def alchemical_derivatives(
-    mol: Molecule, method: Method | None = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, **options: Any
 ) -> tuple[Float[Array, " atom"], Float[Array, "atom atom"]]:
     """dE/dZ_A, (atom,) hartree/e, and d2E/dZ_A dZ_B, (atom, atom) hartree/e^2.
 

@@ -12,15 +12,20 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from dqc_lite._foreign import require_molecule
 from dqc_lite._types import Array, Float
 from dqc_lite.integrals import operators
-from dqc_lite.method import Method
+from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 from dqc_lite.singlepoint import density_matrix
 
 
 def dipole(
-    mol: Molecule, method: Method | None = None, *, origin: ArrayLike | None = None, **options: Any
+    mol: Molecule,
+    method: MethodLike | None = None,
+    *,
+    origin: ArrayLike | None = None,
+    **options: Any,
 ) -> Float[Array, " 3"]:
     """Dipole moment, (3,) e bohr, from negative to positive charge; differentiable.
 
@@ -35,7 +40,7 @@ def dipole(
 
 def quadrupole(
     mol: Molecule,
-    method: Method | None = None,
+    method: MethodLike | None = None,
     *,
     origin: ArrayLike | None = None,
     traceless: bool = False,
@@ -57,7 +62,7 @@ def quadrupole(
 
 
 def polarizability(
-    mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, *, electric_field: Any = None, **options: Any
 ) -> Float[Array, "3 3"]:
     """Static dipole polarizability dmu/dF, (3, 3) a.u. (bohr^3); at `electric_field`, default 0."""
     alpha = jax.jacfwd(_dipole_in_field(mol, method, options))(_field(electric_field))
@@ -65,7 +70,7 @@ def polarizability(
 
 
 def hyperpolarizability(
-    mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, *, electric_field: Any = None, **options: Any
 ) -> Float[Array, "3 3 3"]:
     """Static first hyperpolarizability d2mu/dF2, (3, 3, 3) a.u.; at `electric_field`, default 0."""
     function = _dipole_in_field(mol, method, options)
@@ -73,12 +78,14 @@ def hyperpolarizability(
 
 
 def dipole_derivatives(
-    mol: Molecule, method: Method | None = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, **options: Any
 ) -> Float[Array, "atom 3 3"]:
     """d mu_y/dR_Ax at [A, x, y], (atom, 3, 3) in e: the atomic polar tensors.
 
     Over all atoms they sum to the total charge times the unit matrix.
     """
+
+    mol = require_molecule(mol)
 
     def at(positions: Array) -> Array:
         return dipole(mol.with_positions(positions), method, **options)
@@ -90,5 +97,5 @@ def _field(strength: Any) -> Array:
     return jnp.zeros(3) if strength is None else jnp.asarray(strength, float)
 
 
-def _dipole_in_field(mol: Molecule, method: Method | None, options: dict):
+def _dipole_in_field(mol: Molecule, method: MethodLike | None, options: dict):
     return lambda field: dipole(mol, method, electric_field=field, **options)

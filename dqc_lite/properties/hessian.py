@@ -12,7 +12,7 @@ from dqc_lite import singlepoint
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Converged, relaxed_energy, tangent_along
-from dqc_lite.method import Method
+from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 from dqc_lite.properties.second_order import second_derivatives
 from dqc_lite.scf.solution import Solution
@@ -20,7 +20,7 @@ from dqc_lite.singlepoint import Problem, Status
 
 
 def hessian(
-    mol: Molecule, method: Method | None = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, **options: Any
 ) -> Float[Array, "atom 3 atom 3"]:
     """Second derivatives of the energy along positions, (atom, 3, atom, 3) hartree/bohr^2.
 
@@ -55,7 +55,7 @@ class Harmonic:
 
 
 def harmonic(
-    mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, *, electric_field: Any = None, **options: Any
 ) -> Harmonic:
     """All of them from one self-consistent field; not to be differentiated again.
 
@@ -65,7 +65,7 @@ def harmonic(
 
 
 def converge(
-    mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, *, electric_field: Any = None, **options: Any
 ) -> tuple[Problem, Converged, Solution]:
     """The self-consistent field, with an electric field even where that is 0."""
     field = [0.0] * 3 if electric_field is None else electric_field

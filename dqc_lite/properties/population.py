@@ -8,13 +8,13 @@ import jax.numpy as jnp
 
 from dqc_lite._types import Array, Float
 from dqc_lite.integrals import operators
-from dqc_lite.method import Method
+from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 from dqc_lite.singlepoint import density_matrix
 
 
 def mulliken_charges(
-    mol: Molecule, method: Method | None = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, **options: Any
 ) -> Float[Array, " atom"]:
     """``Z_A - sum_{m in A} (P S)_mm``, (atom,); differentiable. Arguments as in `energy`.
 
@@ -26,7 +26,7 @@ def mulliken_charges(
 
 
 def loewdin_charges(
-    mol: Molecule, method: Method | None = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, **options: Any
 ) -> Float[Array, " atom"]:
     """``Z_A - sum_{m in A} (S^1/2 P S^1/2)_mm``, (atom,); differentiable. Arguments as in `energy`.
 

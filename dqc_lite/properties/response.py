@@ -16,7 +16,7 @@ from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.implicit import Converged, minres, relaxed
 from dqc_lite.implicit.singular import solved
 from dqc_lite.implicit.stationary import slope_of_energy
-from dqc_lite.method import Method
+from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import Hamiltonian
 
@@ -42,7 +42,7 @@ class ResponseCertificate:
 def response_certificate(
     loss: Callable[[Float[Array, "spin ao ao"]], Float[Array, ""]],
     mol: Molecule,
-    method: Method | None = None,
+    method: MethodLike | None = None,
     **options: Any,
 ) -> ResponseCertificate:
     """That of the gradient of ``loss(dqc.density_matrix(mol, method, **options))``.

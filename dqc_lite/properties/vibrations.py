@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from dqc_lite._foreign import require_molecule
 from dqc_lite._types import Float
 from dqc_lite.errors import InputError
-from dqc_lite.method import Method
+from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 from dqc_lite.properties.hessian import Harmonic, harmonic
 from dqc_lite.units import BOHR_IN_ANGSTROM
@@ -84,13 +85,13 @@ class Vibrations:
 
 
 def vibrations(
-    mol: Molecule, method: Method | None = None, *, masses: Any = None, **options: Any
+    mol: Molecule, method: MethodLike | None = None, *, masses: Any = None, **options: Any
 ) -> Vibrations:
     """Harmonic vibrations with infrared intensities.
 
     Args:
         mol: the molecule, at a stationary point.
-        method: Hartree-Fock by default.
+        method: as in `dqc_lite.solve`; Hartree-Fock by default.
         masses: None: averages over the natural isotopes (PySCF's table and choice); "isotope":
             of the most abundant isotopes; those that the molecule was given (deuterium, masses of
             ASE and PySCF) come before both; or (atom,) numbers in amu. Ghost atoms stay in place.
@@ -99,7 +100,7 @@ def vibrations(
     Raises:
         InputError for masses that do not fit; else as in `dqc_lite.hessian`.
     """
-    weights = atomic_masses(mol, masses)
+    weights = atomic_masses(require_molecule(mol), masses)
     return analyze(mol, harmonic(mol, method, **options), weights)
 
 

@@ -59,7 +59,7 @@ class Certificate:
         fock_builds: Fock matrices made, and Hessian-vector products, which cost as much.
         lowest_hessian_eigenvalue: of the orbital Hessian A + B over the rotations that keep the
             kind of determinant, hartree; None where it was not examined, which the default
-            solver decides by the orbital gap; under `jax.jit`, where a result must be an array, NaN.
+            solver decides by the orbital gap; NaN under `jax.jit`, where a result is an array.
         stable: whether that is not negative, so that the energy is a minimum and not at a saddle
             point; None where it was not examined, under `jax.jit` False.
         solver: which stages of which solver ran, see `Stages`.

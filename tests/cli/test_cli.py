@@ -280,7 +280,7 @@ def test_check_grad_differentiates_what_was_asked(h2, wrt):
     from dqc_lite.cli.check_grad import energy_of
 
     options = arguments.parse(["check-grad", str(h2), "--basis", "sto-3g", "--wrt", wrt])
-    function, point = energy_of(Calculation.build(options), wrt)
+    function, point = energy_of(Calculation.build(options, str(h2)), wrt)
     mol = dqc.Molecule.from_xyz(h2, basis="sto-3g")
     gradient = jax.grad(dqc.energy)(mol, dqc.HF())
     owner = gradient if wrt in ("positions", "charges") else gradient.basis
@@ -490,7 +490,7 @@ def test_defaults_are_those_of_the_library():
 )
 def test_density_fit_argument(argv, expected):
     options = arguments.parse(["energy", *argv])
-    assert (options.file, options.density_fit) == ("a.xyz", expected)
+    assert (options.files, options.density_fit) == (["a.xyz"], expected)
 
 
 # --- a process of its own ------------------------------------------------------------------------
