@@ -28,7 +28,7 @@ ALIKE = {
     "gga_xc_b97_3c", "gga_xc_b97_d", "gga_xc_b97_gga1", "hyb_gga_xc_b97_1", "hyb_gga_xc_b97_2",
     "hyb_gga_xc_b97_k", "hyb_gga_xc_b97_3",
     "gga_xc_hcth_120", "gga_xc_hcth_147", "gga_xc_hcth_407",
-    "hyb_gga_xc_wb97", "hyb_gga_xc_wb97x_d",
+    "hyb_gga_xc_wb97", "hyb_gga_xc_wb97x_d", "hyb_gga_xc_wb97x_d3",
     "hyb_mgga_x_m05", "hyb_mgga_x_m05_2x", "hyb_mgga_x_m06", "hyb_mgga_x_m06_hf",
     "mgga_c_m05_2x", "mgga_c_m06", "mgga_c_m06_2x", "mgga_c_m06_hf",
     "mgga_x_revtpss", "mgga_x_rscan", "mgga_c_rscan",
