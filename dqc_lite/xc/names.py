@@ -16,7 +16,15 @@ from typing import Any
 
 from dqc_lite.errors import FunctionalError
 from dqc_lite.xc.components import COMPONENTS, FAMILIES
-from dqc_lite.xc.compounds import ALIASES, EXACT_EXCHANGE, HYPHENATED, MIXTURES, NICKNAMES
+from dqc_lite.xc.compounds import (
+    ALIASES,
+    EXACT_EXCHANGE,
+    HOSTED,
+    HYPHENATED,
+    MIXTURES,
+    NICKNAMES,
+    OTHER_NAMES,
+)
 from dqc_lite.xc.corrected import carries_dispersion, parted, refusal
 from dqc_lite.xc.functional import (
     Functional,
@@ -25,6 +33,8 @@ from dqc_lite.xc.functional import (
     of_component,
 )
 from dqc_lite.xc.libxc import libxc_functional
+
+_WHOLE = OTHER_NAMES | ALIASES
 
 RANGE_SEPARATED: dict[str, dict[str, Any]] = {}
 for _family in FAMILIES:
@@ -46,7 +56,8 @@ def functional(spec: str | Functional | Any) -> Functional:
     Args:
         spec: a name or sum of names as PySCF reads them ("pbe", "b3lyp", "b88,lyp",
             "0.2*HF + 0.8*PBE, PBE"), without dispersion corrections (see `parted_functional`), or "libxc:" and any name that PySCF knows, which is then
-            evaluated by libxc and not trainable, or an .h5 or .safetensors file of
+            evaluated by libxc and not trainable (some others go without the prefix; see
+            `list_fixed_functionals`), or an .h5 or .safetensors file of
             `dqc_lite.xc.stored.save`.
 
     Raises:
@@ -103,8 +114,16 @@ def list_functionals() -> list[str]:
     """
     labels = (*COMPONENTS, *MIXTURES, *RANGE_SEPARATED)
     tails = (label.split("_xc_")[1] for label in labels if "_xc_" in label)
-    names = {*tails, *(n.lower() for n in (*NICKNAMES, *ALIASES))}
+    names = {*tails, *(n.lower() for n in (*NICKNAMES, *ALIASES, *OTHER_NAMES))}
     return sorted(name for name in names if not carries_dispersion(name))
+
+
+def list_fixed_functionals() -> list[str]:
+    """Names of functionals that libxc evaluates, without trainable parameters, sorted.
+
+    ``functional(name).fixed`` names what is not trainable in any functional.
+    """
+    return sorted(name.lower() for name in HOSTED)
 
 
 def list_components() -> list[str]:
@@ -209,8 +228,10 @@ def _numbers(arguments: str, separator: str, count: int, text: str) -> list[floa
 
 def _named(name: str, place: str, text: str) -> Functional:
     """The order in which PySCF looks a name up."""
-    if place == "whole" and name in ALIASES:
-        return read(ALIASES[name])
+    if place == "whole" and name in _WHOLE:
+        return read(_WHOLE[name])
+    if place == "whole" and name in HOSTED:
+        return libxc_functional(HOSTED[name])
     if name in NICKNAMES:
         return read(NICKNAMES[name])
     candidates = (name, *(prefix + name for prefix in _PREFIXES[place]))
@@ -292,7 +313,7 @@ def _unknown(name: str, place: str, text: str) -> str:
     known |= {label[len(p) :].lower(): label for p in _PREFIXES[place] for label in _LABELS
               if label.startswith(p)}  # fmt: skip
     if place == "whole":
-        known |= {n.lower(): n for n in ALIASES}
+        known |= {n.lower(): n for n in (*_WHOLE, *HOSTED)}
     near = difflib.get_close_matches(name.lower(), known, n=3)
     message = f"functional = {text!r}: {name.lower()!r} is unknown"
     message += {

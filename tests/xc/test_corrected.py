@@ -60,9 +60,7 @@ def test_the_term_is_given(name):
 )
 def test_the_correction_stands_in_place_of_vv10(name):
     """As in PySCF, whose table says which functional is meant and that VV10 is off."""
-    bare, nonlocal_part, correction = pyscf_names._white_list[
-        re.sub(r"[()]", "", name.lower())
-    ]
+    bare, nonlocal_part, correction = pyscf_names._white_list[re.sub(r"[()]", "", name.lower())]
     model, _, damping = correction.partition(":")
     assert nonlocal_part is False
     method = dqc.KS(name)
