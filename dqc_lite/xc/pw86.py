@@ -1,7 +1,8 @@
 """Exchange of Perdew and Wang, 1986, and its refit, which VV10 goes with.
 
 J. P. Perdew, Y. Wang, Phys. Rev. B 33, 8800 (1986); E. D. Murray, K. Lee, D. C. Langreth, J. Chem.
-Theory Comput. 5, 2754 (2009). VV10: O. A. Vydrov, T. Van Voorhis, J. Chem. Phys. 133, 244103 (2010).
+Theory Comput. 5, 2754 (2009). VV10: O. A. Vydrov, T. Van Voorhis, J. Chem. Phys. 133, 244103
+(2010).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ J. P. Perdew and Y. Wang, Phys. Rev. B 45, 13244 (1992).
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity
 
 PARAMAGNETIC, FERROMAGNETIC = 0, 1
+_EVERY = np.s_[:, None]
 
 
 def _leaf(*values: float) -> Float[Array, "3"]:
@@ -52,13 +53,34 @@ class PW92:
             stiffness_scale=1.709920934161365617563962776245,
         )
 
-    def _g(self, k: int, rs: Float[Array, "..."]) -> Float[Array, "..."]:
-        """G of equation 10, hartree, for entry `k` of the parameters."""
+    def _g(self, k: Any, rs: Float[Array, "..."]) -> Float[Array, "..."]:
+        """G of equation 10, hartree, for entry `k` of the parameters, or several entries at once."""
         x = jnp.sqrt(rs)
         series = self.beta3[k] + self.beta4[k] * x
         series = x * (self.beta1[k] + x * (self.beta2[k] + x * series))
         two_a = 2.0 * self.a[k]
         return -two_a * (1.0 + self.alpha1[k] * rs) * jnp.log1p(1.0 / (two_a * series))
+
+    def of_radius(
+        self, rs: Float[Array, " point"], closed_shell: bool
+    ) -> Float[Array, "gas point"]:
+        """G of the unpolarized gas, and unless `closed_shell` of the other two entries."""
+        if closed_shell:
+            return self._g(PARAMAGNETIC, rs)[None]
+        return self._g(_EVERY, rs)  # one program for three, which is a third to compile
+
+    def interpolated(
+        self,
+        g: Float[Array, "gas point"],
+        f: Float[Array, " point"],
+        z4: Float[Array, " point"],
+    ) -> Float[Array, " point"]:
+        """Energy per electron of `of_radius`, linear in it; f(zeta) and zeta^4."""
+        if len(g) == 1:
+            return g[0]
+        unpolarized, polarized, stiffness = g[0], g[1], g[2]
+        curvature = (z4 - 1.0) * stiffness / self.stiffness_scale
+        return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)
 
     def polarized_per_particle(self, rho: Float[Array, "..."]) -> Float[Array, "..."]:
         """Energy per electron, hartree, of a fully polarized gas with density `rho` > 0."""
@@ -66,13 +88,8 @@ class PW92:
 
     def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per electron, hartree (of a density of 1 where there is none)."""
-        rs = density.wigner_seitz_radius
-        if density.closed_shell:
-            return self._g(PARAMAGNETIC, rs)
-        unpolarized, polarized, stiffness = (self._g(k, rs) for k in range(3))
-        f, z4 = density.spin_interpolation, density.polarization**4
-        curvature = (z4 - 1.0) * stiffness / self.stiffness_scale
-        return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)
+        g = self.of_radius(density.wigner_seitz_radius, density.closed_shell)
+        return self.interpolated(g, density.spin_interpolation, density.polarization**4)
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
