@@ -6,7 +6,7 @@ J. P. Perdew and Y. Wang, Phys. Rev. B 45, 13244 (1992).
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +15,8 @@ from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity
 
-PARAMAGNETIC, FERROMAGNETIC = 0, 1
-_EVERY = np.s_[:, None]
+FERROMAGNETIC = 1
+"""Of the parameters' entries."""
 
 
 def _leaf(*values: float) -> Float[Array, "3"]:
@@ -53,8 +53,8 @@ class PW92:
             stiffness_scale=1.709920934161365617563962776245,
         )
 
-    def _g(self, k: Any, rs: Float[Array, "..."]) -> Float[Array, "..."]:
-        """G of equation 10, hartree, for entry `k` of the parameters, or several entries at once."""
+    def _g(self, k: int, rs: Float[Array, "..."]) -> Float[Array, "..."]:
+        """G of equation 10, hartree, for entry `k` of the parameters."""
         x = jnp.sqrt(rs)
         series = self.beta3[k] + self.beta4[k] * x
         series = x * (self.beta1[k] + x * (self.beta2[k] + x * series))
@@ -63,22 +63,20 @@ class PW92:
 
     def of_radius(
         self, rs: Float[Array, " point"], closed_shell: bool
-    ) -> Float[Array, "gas point"]:
+    ) -> tuple[Float[Array, " point"], ...]:
         """G of the unpolarized gas, and unless `closed_shell` of the other two entries."""
-        if closed_shell:
-            return self._g(PARAMAGNETIC, rs)[None]
-        return self._g(_EVERY, rs)  # one program for three, which is a third to compile
+        return tuple(self._g(k, rs) for k in range(1 if closed_shell else 3))
 
     def interpolated(
         self,
-        g: Float[Array, "gas point"],
+        g: tuple[Float[Array, " point"], ...],
         f: Float[Array, " point"],
         z4: Float[Array, " point"],
     ) -> Float[Array, " point"]:
         """Energy per electron of `of_radius`, linear in it; f(zeta) and zeta^4."""
         if len(g) == 1:
             return g[0]
-        unpolarized, polarized, stiffness = g[0], g[1], g[2]
+        unpolarized, polarized, stiffness = g
         curvature = (z4 - 1.0) * stiffness / self.stiffness_scale
         return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)
 

@@ -20,9 +20,10 @@ import numpy as np
 from jax import lax
 
 from dqc_lite._pytree import pytree
+from dqc_lite._select import select
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
-from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity, over_spins
+from dqc_lite.xc.density import EMPTY, WIGNER_SEITZ, LocalDensity
 from dqc_lite.xc.pbe import GAMMA
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.reduced import UNIFORM_TAU, WEIZSAECKER, horner
@@ -304,12 +305,18 @@ class _Gas(NamedTuple):
         rs = density.wigner_seitz_radius
         if density.closed_shell:
             return cls(density, rs)
-        root = jnp.cbrt(2.0 * density.safe_rho / density.safe_total)
-        root = jnp.where(density.occupied, root, 0.0)
-        square = root * root
-        fourth = square * square
-        powers = (square, fourth, fourth * root)
-        means = (jnp.where(density.filled, 0.5 * over_spins(x), 1.0) for x in powers)
+        total = density.safe_total
+
+        def powers(rho):
+            occupied = rho > EMPTY
+            root = select(occupied, jnp.cbrt(2.0 * select(occupied, rho, 1.0) / total), 0.0)
+            square = root * root
+            fourth = square * square
+            return square, fourth, fourth * root
+
+        # each spin by itself: parting an array of both in the middle parts XLA's loops
+        a, b = map(powers, density.rho)
+        means = (select(density.filled, 0.5 * (x + y), 1.0) for x, y in zip(a, b, strict=True))
         return cls(density, rs, *means)
 
     def energy(self, uniform: PW92) -> Float[Array, " point"]:
