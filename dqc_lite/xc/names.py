@@ -56,8 +56,8 @@ def functional(spec: str | Functional | Any) -> Functional:
     Args:
         spec: a name or sum of names as PySCF reads them ("pbe", "b3lyp", "b88,lyp",
             "0.2*HF + 0.8*PBE, PBE"), without dispersion
-            corrections (see `parted_functional`), or "libxc:" and any name that PySCF knows, which is then
-            evaluated by libxc and not trainable (some others go without the prefix; see
+            corrections (see `parted_functional`), or "libxc:" and any name that PySCF knows, which
+            is then evaluated by libxc and not trainable (some go without the prefix; see
             `list_fixed_functionals`), or an .h5 or .safetensors file of
             `dqc_lite.xc.stored.save`.
 

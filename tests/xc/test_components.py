@@ -106,7 +106,8 @@ EXACT_ZETA = {"mgga_c_tpss", "mgga_c_revtpss", "gga_c_sogga11", "gga_c_sogga11_x
 
 def libxc(label: str, spin: int) -> oracle.Libxc:
     # Under its threshold 1 - |zeta| = 2e-16 stands for 0, of which TPSS takes the power 2/3 in
-    # each spin alone: an error of 4e-11, a hundredfold in SOGGA11. (In Minnesota correlation the threshold avoids 0 / 0.)
+    # each spin alone: an error of 4e-11, a hundredfold in SOGGA11. (In Minnesota correlation the
+    # threshold avoids 0 / 0.)
     zeta = 1e-60 if label in EXACT_ZETA else None
     return oracle.Libxc(label, spin, *attenuation(COMPONENTS[label]()), zeta=zeta)
 
@@ -137,7 +138,8 @@ def kept(label: str, rows: np.ndarray) -> np.ndarray:
     if label != "mgga_c_scan":
         return np.ones(rows.shape[1], bool)
     density = oracle.from_rows(jnp.asarray(rows))
-    alpha = reduced.of_total(density, density.wigner_seitz_radius).alpha / density.mean_power(5)
+    both = reduced.of_total(density, density.wigner_seitz_radius, density.safe_total)
+    alpha = both.alpha / density.mean_power(5)
     return np.asarray((alpha < 0.983) | (alpha > 1.042))
 
 
