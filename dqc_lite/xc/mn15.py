@@ -121,7 +121,7 @@ class M08Correlation:
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
         uniform, whole = self.pbe.uniform.per_particle(density), self.pbe.per_particle(density)
-        w = _of_tau(reduced.of_total(density, density.wigner_seitz_radius, density.safe_total).t)
+        w = _of_tau(reduced.of_total(density, density.wigner_seitz_radius).t)
         energy = horner(self.a, w) * uniform + horner(self.b, w) * (whole - uniform)
         return density.where_filled(density.safe_total * energy)
 

@@ -64,16 +64,14 @@ def of_spins(density: LocalDensity) -> Reduced:
     )
 
 
-def of_total(
-    density: LocalDensity, rs: Float[Array, " point"], rho: Float[Array, " point"]
-) -> Reduced:
+def of_total(density: LocalDensity, rs: Float[Array, " point"]) -> Reduced:
     """Variables (point,) of both spins together, beside the unpolarized gas of density rho.
 
-    `rs` is the Wigner-Seitz radius of the density, `rho` its `safe_total`. The gas of
-    the same polarization has `mean_power`(5) times the tau of the unpolarized one.
+    `rs` is the Wigner-Seitz radius of the density. The gas of the same polarization has
+    `mean_power`(5) times the tau of the unpolarized one.
     """
     return _reduced(
-        rho,
+        density.safe_total,
         rs * (1.0 / WIGNER_SEITZ),
         density.safe_sigma_total,
         density.safe_tau_total,

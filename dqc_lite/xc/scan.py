@@ -242,11 +242,11 @@ class SCANCorrelation:
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
         gas = _Gas.of(density)
-        p, _, alpha = reduced.of_total(density, gas.rs, gas.rho)
+        p, _, alpha = reduced.of_total(density, gas.rs)
         f, rest = self.switch.shares(self._alpha(p, alpha, gas))
         e0 = self._one_orbital(p, gas)
         e1 = self._slowly_varying(p, gas)
-        return density.where_filled(gas.rho * (e1 * rest + e0 * f))
+        return density.where_filled(density.safe_total * (e1 * rest + e0 * f))
 
     def _alpha(self, p, alpha, gas: _Gas) -> Float[Array, " point"]:
         """The switch's variable; `alpha` is beside the unpolarized gas."""
@@ -257,10 +257,10 @@ class SCANCorrelation:
         root, linear = self.b2 * jnp.sqrt(gas.rs), self.b3 * gas.rs
         u = 1.0 / (1.0 + root + linear)
         slope = u * u * (0.5 * root + linear)
-        if gas.closed_shell:
+        if gas.density.closed_shell:
             return u, slope, 1.0
         factor = 1.0 - self.g * (gas.mean4 - 1.0)
-        product = gas.opposite_product
+        product = gas.density.opposite_product
         return u, slope, factor * product * horner(_ONE_MINUS_TWELFTH_POWER, product)
 
     def _one_orbital(self, p, gas: _Gas) -> Float[Array, " point"]:
@@ -292,29 +292,20 @@ _T_SQUARED = math.pi / 4.0 * (9.0 * math.pi / 4.0) ** (1 / 3)
 
 
 class _Gas(NamedTuple):
-    """The uniform gas of a density: what `LocalDensity` has under these names, made once.
+    """The uniform gas of a density; `mean2`, ... are `LocalDensity.mean_power` of 2, ..."""
 
-    `rho` is `safe_total`, `mean2`, ... are `mean_power` of 2, ...; the rest is None for closed
-    shells.
-    """
-
-    rho: Float[Array, " point"]
+    density: LocalDensity
     rs: Float[Array, " point"]
-    opposite_product: Float[Array, " point"] | None = None
-    z4: Float[Array, " point"] | None = None
     mean2: Float[Array, " point"] | float = 1.0
     mean4: Float[Array, " point"] | float = 1.0
     mean5: Float[Array, " point"] | float = 1.0
 
     @classmethod
     def of(cls, density: LocalDensity) -> _Gas:
-        total = density.safe_total
-        rs = WIGNER_SEITZ / jnp.cbrt(total)
+        rs = density.wigner_seitz_radius
         if density.closed_shell:
-            return cls(total, rs)
-        # each spin by itself: parting an array of both in the middle parts XLA's loops
-        alpha, beta = density.rho
-        filled = density.filled
+            return cls(density, rs)
+        total = density.safe_total
 
         def powers(rho):
             occupied = rho > EMPTY
@@ -323,19 +314,14 @@ class _Gas(NamedTuple):
             fourth = square * square
             return square, fourth, fourth * root
 
-        both = zip(powers(alpha), powers(beta), strict=True)
-        means = (select(filled, 0.5 * (x + y), 1.0) for x, y in both)
-        zeta = select(filled, (alpha - beta) / total, 0.0)
-        return cls(total, rs, 4.0 * alpha * beta / total**2, zeta**4, *means)
-
-    @property
-    def closed_shell(self) -> bool:
-        """Whether both spins are alike."""
-        return self.z4 is None
+        # each spin by itself: parting an array of both in the middle parts XLA's loops
+        a, b = map(powers, density.rho)
+        means = (select(density.filled, 0.5 * (x + y), 1.0) for x, y in zip(a, b, strict=True))
+        return cls(density, rs, *means)
 
     def energy(self, uniform: PW92) -> Float[Array, " point"]:
         """Correlation energy per electron."""
-        return self._interpolated(uniform, uniform.of_radius(self.rs, self.closed_shell))
+        return self._interpolated(uniform, uniform.of_radius(self.rs, self.density.closed_shell))
 
     def energy_and_slope(
         self, uniform: PW92
@@ -343,14 +329,14 @@ class _Gas(NamedTuple):
         """The same and its rs d / d rs."""
 
         def of_radius(rs):
-            return uniform.of_radius(rs, self.closed_shell)
+            return uniform.of_radius(rs, self.density.closed_shell)
 
         g, slope = jax.jvp(of_radius, (self.rs,), (self.rs,))
         return self._interpolated(uniform, g), self._interpolated(uniform, slope)
 
     def _interpolated(self, uniform: PW92, g) -> Float[Array, " point"]:
         f = (self.mean4 - 1.0) / (2.0 ** (1 / 3) - 1.0)
-        return uniform.interpolated(g, f, self.z4)
+        return uniform.interpolated(g, f, self.density.polarization**4)
 
 
 def _fourth_root_fall(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -119,7 +119,7 @@ class TPSSCorrelation:
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
         rho = density.safe_total
-        z = reduced.of_total(density, density.wigner_seitz_radius, density.safe_total).z
+        z = reduced.of_total(density, density.wigner_seitz_radius).z
         z2 = z * z
         energies = self._semilocal(density)
         energy, alone = energies[0], energies[1:]

@@ -138,8 +138,7 @@ def kept(label: str, rows: np.ndarray) -> np.ndarray:
     if label != "mgga_c_scan":
         return np.ones(rows.shape[1], bool)
     density = oracle.from_rows(jnp.asarray(rows))
-    both = reduced.of_total(density, density.wigner_seitz_radius, density.safe_total)
-    alpha = both.alpha / density.mean_power(5)
+    alpha = reduced.of_total(density, density.wigner_seitz_radius).alpha / density.mean_power(5)
     return np.asarray((alpha < 0.983) | (alpha > 1.042))
 
 
