@@ -85,12 +85,13 @@ class KS:
 
     Attributes:
         xc: the functional, by name (PySCF's meaning, see `dqc_lite.functional`) or given; its
-            leaves, the parameters, are differentiable inputs.
+            leaves, the parameters, are differentiable inputs. A name with its dispersion, such as
+            "pbe-d3bj", sets `dispersion` too.
         restricted: as in `HF`.
         density_fit: as in `HF`; long-range exchange is fitted with its own metric.
         grid_level: 0 (coarse) to 9, PySCF's grids, or a `Grid`.
-        dispersion: None, "d3bj" or "d4" with the damping of the functional, or of another as in
-            "d3bj:pbe".
+        dispersion: None, "d3bj", "d3zero" or "d4" with the damping of the functional, or of
+            another as in "d3bj:pbe"; not beside VV10.
         nonlocal_grid_level: of the grid of nonlocal correlation (VV10).
         smearing, occupations: as in `HF`.
 
@@ -109,7 +110,7 @@ class KS:
 
     def __post_init__(self) -> None:
         if isinstance(self.xc, str):
-            object.__setattr__(self, "xc", _functional(self.xc))
+            self._read_name(self.xc)
         if isinstance(self.xc, int | float | bytes | list | dict | None):
             raise FunctionalError(
                 f"xc = {self.xc!r} is no functional; give a name such as 'pbe' or a Functional."
@@ -120,7 +121,21 @@ class KS:
         if self.dispersion is not None:
             if not isinstance(self.dispersion, str):
                 raise InputError(f"dispersion = {self.dispersion!r} must be text, such as 'd3bj'.")
+            _check_counted_once(self.dispersion, self.xc)
             dispersion.parse(self.dispersion, self.xc.name)
+
+    def _read_name(self, name: str) -> None:
+        """The functional, and the dispersion if the name carries one."""
+        from dqc_lite.xc.names import parted_functional  # every family of functionals
+
+        xc, carried = parted_functional(name)
+        if carried and self.dispersion not in (None, carried):
+            raise InputError(
+                f"dispersion = {self.dispersion!r} does not go with xc = {name!r}, which has its "
+                f"own ({carried}); leave out one of them."
+            )
+        object.__setattr__(self, "xc", xc)
+        object.__setattr__(self, "dispersion", carried or self.dispersion)
 
     def hamiltonian(self, mol: Molecule, field: Float[Array, " 3"] | None) -> Hamiltonian:
         """Energy terms for this molecule; `field` in atomic units."""
@@ -206,6 +221,17 @@ def _named(name: str) -> Method:
             f"method = {name!r} is neither a functional nor one of "
             f"{', '.join(map(repr, HF_NAMES))}{meant} {error}"
         ) from error
+
+
+def _check_counted_once(dispersion: str, xc: Functional) -> None:
+    """VV10 is dispersion already."""
+    if xc.nonlocal_correlation is not None:
+        raise MethodError(
+            f"dispersion = {dispersion!r} does not go with xc = {xc.name!r}, whose nonlocal "
+            "correlation (VV10) is dispersion already; leave dispersion out, or take the "
+            "functional that was made for it (such as 'wb97m-d3bj' for 'wb97m-v'), or "
+            "dataclasses.replace(xc, nonlocal_correlation=None, nonlocal_weight=None)."
+        )
 
 
 def _check_state(method: Method) -> None:

@@ -155,7 +155,7 @@ def _add_method_options(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     add(
         "--dispersion", metavar="MODEL",
-        help="d3bj or d4, damped for the functional; d3bj:pbe: for another one",
+        help="d3bj, d3zero or d4, damped for the functional; d3bj:pbe: for another one",
     )  # fmt: skip
     add(
         "--restricted", choices=("auto", "true", "false", "rohf"), default="auto",

@@ -13,7 +13,7 @@ Fields of every command (units also stand in the file, in ``units``):
 - ``charge`` (e), ``spin`` (2S), ``nelectron`` (outside effective cores)
 - ``basis``, ``nao``, ``cartesian``, ``ecp`` (name or null)
 - ``method`` ("hf" or "ks"); of "ks" also ``xc`` (the name), ``functional`` (its components),
-  ``grid_level``, ``dispersion`` (null, "d3bj", "d4")
+  ``grid_level``, ``dispersion`` (null, "d3bj", "d3zero", "d4")
 - ``reference`` ("restricted", "unrestricted", "restricted open-shell"),
   ``density_fit`` (false, true for the default auxiliary basis, or its name)
 - ``electric_field``: three numbers in atomic units, or null

@@ -62,11 +62,6 @@ def describe(name: str) -> Description:
 
 
 def _check_name(name: str) -> None:
-    if any(mark in name.upper() for mark in ("-D3", "-D4", "-3C")):
-        raise FunctionalError(
-            f"functional = 'libxc:{name}' names a dispersion correction, which is no part of the "
-            "functional; give the functional alone and the correction as `dispersion`."
-        )
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -12,13 +14,14 @@ from dqc_lite.errors import FunctionalError, InputError, MethodError
 
 MODELS = {
     "d3bj": ("dftd3", "RationalDampingParam", "D3(BJ), Grimme, Ehrlich, Goerigk (2011)"),
+    "d3zero": ("dftd3", "ZeroDampingParam", "D3(0), Grimme, Antony, Ehrlich, Krieg (2010)"),
     "d4": ("dftd4", "DampingParam", "D4, Caldeweyher et al. (2019)"),
 }
 """Package, class of the damping function, and reference of each model."""
 
 
 def parse(spec: str, functional_name: str) -> tuple[str, str]:
-    """Model and the functional whose damping it takes, from "d3bj", "d4" or "d3bj:pbe".
+    """Model and the functional whose damping it takes, from "d3bj", "d3zero", "d4" or "d3bj:pbe".
 
     Raises:
         InputError: unknown model. MethodError: its package is missing. FunctionalError: no damping
@@ -44,15 +47,23 @@ def _interface(model: str) -> ModuleType:
 
 
 def damping(model: str, functional: str) -> Any:
-    """The package's damping parameters for a functional."""
+    """The package's damping parameters for a functional, in whichever spelling it knows it."""
     interface = _interface(model)
-    try:
-        return getattr(interface, MODELS[model][1])(method=functional)
-    except (RuntimeError, TypeError):
-        raise FunctionalError(
-            f"{model} has no damping parameters for the functional {functional!r}; name one whose "
-            f"parameters to take, as in dispersion='{model}:pbe'."
-        ) from None
+    for name in _spellings(functional):
+        try:
+            return getattr(interface, MODELS[model][1])(method=name)
+        except (RuntimeError, TypeError):
+            continue
+    raise FunctionalError(
+        f"{model} has no damping parameters for the functional {functional!r}; name one whose "
+        f"parameters to take, as in dispersion='{model}:pbe'."
+    )
+
+
+def _spellings(functional: str) -> Iterator[str]:
+    """"m06_2x" and "libxc:m06_2x" are "m06-2x" or "m062x"."""
+    bare = functional.removeprefix("libxc:")
+    yield from dict.fromkeys((bare, bare.replace("_", "-"), re.sub("[-_]", "", bare)))
 
 
 def energy_and_gradient(

@@ -1,4 +1,4 @@
-"""London dispersion D3(BJ) or D4, a function of the nuclear positions only."""
+"""London dispersion D3(BJ), D3(0) or D4, a function of the nuclear positions only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Dispersion:
     ones raise `ResponseError`.
 
     Attributes:
-        model: "d3bj" (two-body terms) or "d4" (with its three-body term).
+        model: "d3bj" or "d3zero" (two-body terms), or "d4" (with its three-body term).
         functional: the one whose damping parameters are taken.
     """
 

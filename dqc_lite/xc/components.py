@@ -11,29 +11,35 @@ from typing import Any
 
 from dqc_lite.xc import (
     b88,
+    b95,
     b97,
     b97m,
     ityh,
     lyp,
     m06,
+    mn15,
+    n12,
     omega_b97,
     optx,
     p86,
     pbe,
+    pw86,
     pw91,
     pw92,
     pz81,
     scan,
     slater,
+    sogga11,
+    tau_hcth,
     tpss,
     vwn,
     wpbeh,
 )
 
 FAMILIES = (
-    slater, vwn, pw92, pz81, b88, pbe, pw91, optx, lyp, p86, b97,
+    slater, vwn, pw92, pz81, b88, pbe, pw86, pw91, optx, lyp, p86, b97, n12, sogga11,
     ityh, wpbeh, omega_b97, b97m,
-    tpss, scan, m06,
+    tpss, scan, b95, tau_hcth, m06, mn15,
 )  # fmt: skip
 
 COMPONENTS: dict[str, Callable[[], Any]] = {}

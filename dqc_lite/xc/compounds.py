@@ -83,6 +83,12 @@ MIXTURES = {
         " + 0.129*LDA_C_VWN_RPA + 0.871*GGA_C_LYP"
     ),
     "hyb_mgga_x_scan0": "0.25*HF + 0.75*MGGA_X_SCAN",
+    "hyb_mgga_xc_b88b95": "0.28*HF + 0.72*GGA_X_B88 + MGGA_C_BC95",
+    "hyb_mgga_xc_bb1k": "0.42*HF + 0.58*GGA_X_B88 + MGGA_C_BC95",
+    "hyb_mgga_xc_mpw1b95": "0.31*HF + 0.69*GGA_X_MPW91 + MGGA_C_BC95",
+    "hyb_mgga_xc_mpwb1k": "0.44*HF + 0.56*GGA_X_MPW91 + MGGA_C_BC95",
+    "hyb_mgga_xc_pw6b95": "0.28*HF + 0.72*GGA_X_MPW91_PW6B95 + MGGA_C_BC95_PW6B95",
+    "hyb_mgga_xc_pwb6k": "0.46*HF + 0.54*GGA_X_MPW91_PWB6K + MGGA_C_BC95_PWB6K",
     "hyb_mgga_xc_r2scan0": "0.25*HF + 0.75*MGGA_X_R2SCAN + MGGA_C_R2SCAN",
     "hyb_mgga_xc_r2scan50": "0.5*HF + 0.5*MGGA_X_R2SCAN + MGGA_C_R2SCAN",
     "hyb_mgga_xc_r2scanh": "0.1*HF + 0.9*MGGA_X_R2SCAN + MGGA_C_R2SCAN",
@@ -104,6 +110,17 @@ EXACT_EXCHANGE: dict[str, float] = {
     "hyb_gga_xc_b97_2": 0.21,
     "hyb_gga_xc_b97_3": 0.269288,
     "hyb_gga_xc_b97_k": 0.42,
+    "hyb_gga_xc_b97_1p": 0.15,
+    "hyb_gga_xc_sb98_1a": 0.229015,
+    "hyb_gga_xc_sb98_1b": 0.199352,
+    "hyb_gga_xc_sb98_1c": 0.192416,
+    "hyb_gga_xc_sb98_2a": 0.232055,
+    "hyb_gga_xc_sb98_2b": 0.237978,
+    "hyb_gga_xc_sb98_2c": 0.219847,
+    "hyb_gga_x_sogga11_x": 0.4015,
+    "hyb_mgga_x_tau_hcth": 0.15,
+    "hyb_mgga_x_bmk": 0.42,
+    "hyb_mgga_x_mn15": 0.44,
 }
 """Fraction of exact exchange that goes with a component, by its label."""
 
@@ -146,6 +163,7 @@ NICKNAMES = {
     "PBE50": "HYB_GGA_XC_PBE50",
     "REVPBE0": "0.25*HF + 0.75*GGA_X_PBE_R + GGA_C_PBE",
     "TPSS0": "HYB_MGGA_XC_TPSS0",
+    "B1B95": "HYB_MGGA_XC_B88B95",
 }
 """PySCF's names that stand for the same wherever they appear."""
 
@@ -173,6 +191,16 @@ ALIASES = {
     "M06_L": "M06_L,M06_L",
     "M06L": "M06_L,M06_L",
     "SCAN0": "SCAN0,SCAN",
+    "SOGGA11": "SOGGA11,SOGGA11",
+    "SOGGA11_X": "SOGGA11_X,SOGGA11_X",
+    "SOGGA11X": "SOGGA11_X,SOGGA11_X",
+    "N12": "N12,N12",
+    "N12_SX": "N12_SX,N12_SX",
+    "N12SX": "N12_SX,N12_SX",
+    "GAM": "GAM,GAM",
+    "MN15": "MN15,MN15",
+    "MN15_L": "MN15_L,MN15_L",
+    "MN15L": "MN15_L,MN15_L",
     "M05": "HYB_MGGA_X_M05,MGGA_C_M05",
     "M05_2X": "HYB_MGGA_X_M05_2X,MGGA_C_M05_2X",
     "M052X": "HYB_MGGA_X_M05_2X,MGGA_C_M05_2X",
@@ -184,9 +212,56 @@ ALIASES = {
 }
 """PySCF's names of whole functionals, understood only in text without a comma."""
 
+OTHER_NAMES = {
+    "B98": "HYB_GGA_XC_SB98_2C",
+    "M11": "HYB_MGGA_X_M11,MGGA_C_M11",
+    "BMK": "HYB_MGGA_X_BMK,GGA_C_BMK",
+    "THCTH": "MGGA_X_TAU_HCTH,GGA_C_TAU_HCTH",
+    "TAU_HCTH": "MGGA_X_TAU_HCTH,GGA_C_TAU_HCTH",
+    "THCTHH": "HYB_MGGA_X_TAU_HCTH,GGA_C_HYB_TAU_HCTH",
+    "THCTHHYB": "HYB_MGGA_X_TAU_HCTH,GGA_C_HYB_TAU_HCTH",
+    "HYB_TAU_HCTH": "HYB_MGGA_X_TAU_HCTH,GGA_C_HYB_TAU_HCTH",
+    "CAM_QTP01": "HYB_GGA_XC_CAM_QTP_01",
+}
+"""Names that others use and PySCF has no functional for; understood like `ALIASES`.
+
+B98 is Schmider and Becke's, J. Chem. Phys. 108, 9624 (1998), eq. 2c, as in most programs; the
+functional that libxc calls so depends on the Laplacian of the density."""
+
+HOSTED = {
+    "LRC_WPBE": "HYB_GGA_XC_LRC_WPBE",
+    "LRC_WPBEH": "HYB_GGA_XC_LRC_WPBEH",
+    "LC_VV10": "HYB_GGA_XC_LC_VV10",
+    "EDF1": "GGA_XC_EDF1",
+    "EDF2": "HYB_GGA_XC_EDF2",
+    "HLE17": "MGGA_XC_HLE17",
+    "KT1": "GGA_X_KT1,LDA_C_VWN",
+    "KT2": "GGA_XC_KT2",
+    "KT3": "GGA_XC_KT3",
+    "M06_SX": "HYB_MGGA_X_M06_SX,MGGA_C_M06_SX",
+    "M08_HX": "HYB_MGGA_X_M08_HX,MGGA_C_M08_HX",
+    "M08_SO": "HYB_MGGA_X_M08_SO,MGGA_C_M08_SO",
+    "M11_L": "MGGA_X_M11_L,MGGA_C_M11_L",
+    "MN12_L": "MGGA_X_MN12_L,MGGA_C_MN12_L",
+    "MN12_SX": "HYB_MGGA_X_MN12_SX,MGGA_C_MN12_SX",
+    "MS0": "MGGA_X_MS0,GGA_C_REGTPSS",
+    "MS1": "MGGA_X_MS1,GGA_C_REGTPSS",
+    "MS2": "MGGA_X_MS2,GGA_C_REGTPSS",
+    "MVS": "MGGA_X_MVS,GGA_C_REGTPSS",
+    "PKZB": "MGGA_X_PKZB,MGGA_C_PKZB",
+    "REVM06": "HYB_MGGA_X_REVM06,MGGA_C_REVM06",
+    "REVM06_L": "MGGA_X_REVM06_L,MGGA_C_REVM06_L",
+    "REVM11": "HYB_MGGA_X_REVM11,MGGA_C_REVM11",
+    "REVSCAN": "MGGA_X_REVSCAN,MGGA_C_REVSCAN",
+    "SOGGA": "GGA_X_SOGGA,GGA_C_PBE",
+    "TPSS1KCIS": "HYB_MGGA_XC_TPSS1KCIS",
+}
+"""Whole functionals that libxc evaluates, with fixed parameters, in PySCF's words."""
+
 HYPHENATED = (
     "SR-HF LR-HF B97-1 B97-2 B97-3 B97-K B97-D HCTH-93 HCTH-120 HCTH-147 HCTH-407 WB97X-D "
     "WB97X-V WB97M-V WB97X-D3 B97M-V M05-2X M06-L M06-HF M06-2X LRC-WPBE LRC-WPBEH LC-VV10 "
-    "CAM-B3LYP"
+    "CAM-B3LYP LC-WPBE CAM-QTP-00 CAM-QTP-01 CAM-QTP-02 CAM-QTP01 MN15-L N12-SX SOGGA11-X TAU-HCTH "
+    "M06-SX M08-HX M08-SO M11-L MN12-L MN12-SX REVM06-L"
 ).split()
 """Names that PySCF reads with a hyphen for the underscore; any other hyphen is a minus sign."""

@@ -141,9 +141,13 @@ class LocalDensity:
         """((1 + zeta)^(k/3) + (1 - zeta)^(k/3)) / 2 for k = `thirds`; 1 without density."""
         if self.closed_shell:
             return jnp.ones_like(self.sigma_total)
-        root = jnp.cbrt(2.0 * self.safe_rho / self.safe_total)
-        powers = select(self.occupied, lax.integer_pow(root, thirds), 0.0)
-        return select(self.filled, 0.5 * over_spins(powers), 1.0)
+        # each channel by itself: parting an array of both in the middle parts XLA's loops
+        total = self.safe_total
+        powers = (
+            select(rho > EMPTY, lax.integer_pow(jnp.cbrt(2.0 * safe / total), thirds), 0.0)
+            for rho, safe in zip(self.rho, self.safe_rho, strict=True)
+        )
+        return select(self.filled, 0.5 * sum(powers), 1.0)
 
     @property
     def spin_interpolation(self) -> Float[Array, " point"]:

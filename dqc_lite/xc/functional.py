@@ -58,6 +58,12 @@ class Functional:
             return None
         return max((c.level for c in self.components), key=LEVELS.index)
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Labels of the components without any parameter to train, such as those of libxc."""
+        pairs = zip(self.components, _labels(self), strict=True)
+        return tuple(label for component, label in pairs if not jax.tree.leaves(component))
+
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Semilocal energy per volume, hartree / bohr^3."""
         total = jnp.zeros_like(density.rho[0])

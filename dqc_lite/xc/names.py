@@ -16,7 +16,16 @@ from typing import Any
 
 from dqc_lite.errors import FunctionalError
 from dqc_lite.xc.components import COMPONENTS, FAMILIES
-from dqc_lite.xc.compounds import ALIASES, EXACT_EXCHANGE, HYPHENATED, MIXTURES, NICKNAMES
+from dqc_lite.xc.compounds import (
+    ALIASES,
+    EXACT_EXCHANGE,
+    HOSTED,
+    HYPHENATED,
+    MIXTURES,
+    NICKNAMES,
+    OTHER_NAMES,
+)
+from dqc_lite.xc.corrected import carries_dispersion, parted, refusal
 from dqc_lite.xc.functional import (
     Functional,
     exact_exchange,
@@ -24,6 +33,8 @@ from dqc_lite.xc.functional import (
     of_component,
 )
 from dqc_lite.xc.libxc import libxc_functional
+
+_WHOLE = OTHER_NAMES | ALIASES
 
 RANGE_SEPARATED: dict[str, dict[str, Any]] = {}
 for _family in FAMILIES:
@@ -44,12 +55,14 @@ def functional(spec: str | Functional | Any) -> Functional:
 
     Args:
         spec: a name or sum of names as PySCF reads them ("pbe", "b3lyp", "b88,lyp",
-            "0.2*HF + 0.8*PBE, PBE"), or "libxc:" and any name that PySCF knows, which is then
-            evaluated by libxc and not trainable, or an .h5 or .safetensors file of
+            "0.2*HF + 0.8*PBE, PBE"), without dispersion
+            corrections (see `parted_functional`), or "libxc:" and any name that PySCF knows, which
+            is then evaluated by libxc and not trainable (some go without the prefix; see
+            `list_fixed_functionals`), or an .h5 or .safetensors file of
             `dqc_lite.xc.stored.save`.
 
     Raises:
-        FunctionalError: unknown, empty or ambiguous.
+        FunctionalError: unknown, empty or ambiguous, or with a dispersion correction.
     """
     if isinstance(spec, Functional):
         return spec
@@ -59,15 +72,40 @@ def functional(spec: str | Functional | Any) -> Functional:
         raise FunctionalError(
             f"functional = {spec!r} is not understood; use a name such as 'pbe0', or a Functional."
         )
-    if spec.strip().lower().startswith("libxc:"):
-        return libxc_functional(spec.strip()[len("libxc:") :])
-    if spec.strip().lower().endswith((".h5", ".hdf5", ".safetensors")):
+    if _is_file(spec):
         from dqc_lite.xc.stored import load  # networks, for this alone
 
         return load(spec.strip())
+    if carries_dispersion(spec):
+        raise FunctionalError(refusal(spec))
+    if spec.strip().lower().startswith("libxc:"):
+        return libxc_functional(spec.strip()[len("libxc:") :])
     made = read(spec)
     _check_range(made, spec)
     return dataclasses.replace(made, name=" ".join(spec.lower().split()))
+
+
+def _is_file(spec: str) -> bool:
+    return spec.strip().lower().endswith((".h5", ".hdf5", ".safetensors"))
+
+
+def parted_functional(spec: str) -> tuple[Functional, str | None]:
+    """The functional of a name and the dispersion correction that the name carries, or None.
+
+    "pbe-d3bj" is PBE with "d3bj"; see `dqc_lite.xc.corrected`.
+
+    Raises:
+        FunctionalError: as `functional`, or the correction is not made.
+    """
+    if _is_file(spec) or not carries_dispersion(spec):
+        return functional(spec), None
+    name, dispersion, keeps_nonlocal = parted(spec)
+    made = functional(name)
+    if not keeps_nonlocal:
+        made = dataclasses.replace(
+            made, nonlocal_correlation=None, nonlocal_weight=None, name=f"{name} without VV10"
+        )
+    return made, dispersion
 
 
 def list_functionals() -> list[str]:
@@ -77,8 +115,16 @@ def list_functionals() -> list[str]:
     """
     labels = (*COMPONENTS, *MIXTURES, *RANGE_SEPARATED)
     tails = (label.split("_xc_")[1] for label in labels if "_xc_" in label)
-    names = {*tails, *(n.lower() for n in (*NICKNAMES, *ALIASES))}
-    return sorted(names)
+    names = {*tails, *(n.lower() for n in (*NICKNAMES, *ALIASES, *OTHER_NAMES))}
+    return sorted(name for name in names if not carries_dispersion(name))
+
+
+def list_fixed_functionals() -> list[str]:
+    """Names of functionals that libxc evaluates, without trainable parameters, sorted.
+
+    ``functional(name).fixed`` names what is not trainable in any functional.
+    """
+    return sorted(name.lower() for name in HOSTED)
 
 
 def list_components() -> list[str]:
@@ -88,7 +134,7 @@ def list_components() -> list[str]:
 
 def read(text: str) -> Functional:
     """Text in PySCF's grammar."""
-    compact = _underscored("".join(text.split()).upper(), text)
+    compact = _underscored("".join(text.split()).upper())
     parts = re.split(r",(?![^(]*\))", compact)
     if not any(parts):
         raise FunctionalError(f"functional = {text!r} is empty; name one, such as 'pbe'.")
@@ -116,13 +162,8 @@ _HYPHENATED = re.compile(
 )
 
 
-def _underscored(compact: str, text: str) -> str:
+def _underscored(compact: str) -> str:
     """Hyphens inside names made underscores."""
-    if re.search(r"-D[34]|-3C(?![0-9])", compact):
-        raise FunctionalError(
-            f"functional = {text!r} names a dispersion correction, which is no part of the "
-            "functional; give the functional alone and the correction as `dispersion`."
-        )
     return _HYPHENATED.sub(lambda match: match[0].replace("-", "_"), compact)
 
 
@@ -188,8 +229,10 @@ def _numbers(arguments: str, separator: str, count: int, text: str) -> list[floa
 
 def _named(name: str, place: str, text: str) -> Functional:
     """The order in which PySCF looks a name up."""
-    if place == "whole" and name in ALIASES:
-        return read(ALIASES[name])
+    if place == "whole" and name in _WHOLE:
+        return read(_WHOLE[name])
+    if place == "whole" and name in HOSTED:
+        return libxc_functional(HOSTED[name])
     if name in NICKNAMES:
         return read(NICKNAMES[name])
     candidates = (name, *(prefix + name for prefix in _PREFIXES[place]))
@@ -271,7 +314,7 @@ def _unknown(name: str, place: str, text: str) -> str:
     known |= {label[len(p) :].lower(): label for p in _PREFIXES[place] for label in _LABELS
               if label.startswith(p)}  # fmt: skip
     if place == "whole":
-        known |= {n.lower(): n for n in ALIASES}
+        known |= {n.lower(): n for n in (*_WHOLE, *HOSTED)}
     near = difflib.get_close_matches(name.lower(), known, n=3)
     message = f"functional = {text!r}: {name.lower()!r} is unknown"
     message += {

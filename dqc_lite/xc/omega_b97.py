@@ -65,6 +65,12 @@ FITS: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]] 
         (1.00000, -6.90539, 31.3343, -51.0533, 26.4423),
         (1.00000, 1.79413, -12.0477, 14.0847, -8.50809),
     ),
+    # Lin, Li, Mao, Chai, J. Chem. Theory Comput. 9, 263 (2013): made for D3(0)
+    "hyb_gga_xc_wb97x_d3": (
+        (0.804272, 0.698900, 0.508940, -3.744903, 10.060790),
+        (1.00000, -4.868902, 21.295726, -36.020866, 19.177018),
+        (1.00000, 2.433266, -15.446008, 17.644390, -8.879494),
+    ),
     # Mardirossian, Head-Gordon, Phys. Chem. Chem. Phys. 16, 9904 (2014): with VV10
     "hyb_gga_xc_wb97x_v": (
         (0.833, 0.603, 1.194),
@@ -93,5 +99,6 @@ FUNCTIONALS = {
     "hyb_gga_xc_wb97": _functional("hyb_gga_xc_wb97", 0.0, 0.4),
     "hyb_gga_xc_wb97x": _functional("hyb_gga_xc_wb97x", 0.157706, 0.3),
     "hyb_gga_xc_wb97x_d": _functional("hyb_gga_xc_wb97x_d", 0.222036, 0.2),
+    "hyb_gga_xc_wb97x_d3": _functional("hyb_gga_xc_wb97x_d3", 0.195728, 0.25),
     "hyb_gga_xc_wb97x_v": _functional("hyb_gga_xc_wb97x_v", 0.167, 0.3, (6.0, 0.01)),
 }

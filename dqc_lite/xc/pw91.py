@@ -7,6 +7,7 @@ C. Fiolhais, Phys. Rev. B 46, 6671 (1992).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import ClassVar
 
@@ -49,8 +50,12 @@ class PW91Exchange:
         With b = 0.00426 and the power 3.72 of the authors' program, which the paper prints as
         0.0046 and 3.73.
         """
-        b88, small = 0.00426, 5.0 * (36.0 * math.pi) ** (-5 / 3)
-        power, s = 3.72, math.sqrt(S_SQUARED)
+        return cls.from_x(0.00426, 100.0, 3.72)
+
+    @classmethod
+    def from_x(cls, b88: float, alpha: float, power: float) -> PW91Exchange:
+        """In Becke's b (`b88`), as mPW91 and its refits give it."""
+        small, s = 5.0 * (36.0 * math.pi) ** (-5 / 3), math.sqrt(S_SQUARED)
         unit = -UNIFORM_EXCHANGE * S_SQUARED
         return cls(
             a=6.0 * b88 / s,
@@ -58,6 +63,7 @@ class PW91Exchange:
             c=b88 / unit,
             d=(small - b88) / unit,
             f=-1e-6 / (UNIFORM_EXCHANGE * s**power),
+            alpha=alpha,
             power=power,
         )
 
@@ -126,5 +132,13 @@ class PW91Correlation:
 LABELS = {
     "gga_x_pw91": PW91Exchange,
     "gga_x_mpw91": PW91Exchange.modified,
+    "gga_x_mpw91_pw6b95": functools.partial(
+        PW91Exchange.from_x, 0.00538, 1.7382 / S_SQUARED, 3.8901
+    ),
+    "gga_x_mpw91_pwb6k": functools.partial(
+        PW91Exchange.from_x, 0.00539, 1.7077 / S_SQUARED, 4.0876
+    ),
     "gga_c_pw91": PW91Correlation,
 }
+"""With the parameters of PW6B95 and PWB6K, libxc's gga_x_mpw91: Y. Zhao, D. G. Truhlar, J. Phys.
+Chem. A 109, 5656 (2005)."""

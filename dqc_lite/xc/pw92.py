@@ -15,7 +15,8 @@ from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity
 
-PARAMAGNETIC, FERROMAGNETIC = 0, 1
+FERROMAGNETIC = 1
+"""Of the parameters' entries."""
 
 
 def _leaf(*values: float) -> Float[Array, "3"]:
@@ -60,19 +61,33 @@ class PW92:
         two_a = 2.0 * self.a[k]
         return -two_a * (1.0 + self.alpha1[k] * rs) * jnp.log1p(1.0 / (two_a * series))
 
+    def of_radius(
+        self, rs: Float[Array, " point"], closed_shell: bool
+    ) -> tuple[Float[Array, " point"], ...]:
+        """G of the unpolarized gas, and unless `closed_shell` of the other two entries."""
+        return tuple(self._g(k, rs) for k in range(1 if closed_shell else 3))
+
+    def interpolated(
+        self,
+        g: tuple[Float[Array, " point"], ...],
+        f: Float[Array, " point"],
+        z4: Float[Array, " point"],
+    ) -> Float[Array, " point"]:
+        """Energy per electron of `of_radius`, linear in it; f(zeta) and zeta^4."""
+        if len(g) == 1:
+            return g[0]
+        unpolarized, polarized, stiffness = g
+        curvature = (z4 - 1.0) * stiffness / self.stiffness_scale
+        return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)
+
     def polarized_per_particle(self, rho: Float[Array, "..."]) -> Float[Array, "..."]:
         """Energy per electron, hartree, of a fully polarized gas with density `rho` > 0."""
         return self._g(FERROMAGNETIC, WIGNER_SEITZ / jnp.cbrt(rho))
 
     def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per electron, hartree (of a density of 1 where there is none)."""
-        rs = density.wigner_seitz_radius
-        if density.closed_shell:
-            return self._g(PARAMAGNETIC, rs)
-        unpolarized, polarized, stiffness = (self._g(k, rs) for k in range(3))
-        f, z4 = density.spin_interpolation, density.polarization**4
-        curvature = (z4 - 1.0) * stiffness / self.stiffness_scale
-        return unpolarized + f * (z4 * (polarized - unpolarized) + curvature)
+        g = self.of_radius(density.wigner_seitz_radius, density.closed_shell)
+        return self.interpolated(g, density.spin_interpolation, density.polarization**4)
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""

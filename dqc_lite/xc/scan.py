@@ -20,9 +20,10 @@ import numpy as np
 from jax import lax
 
 from dqc_lite._pytree import pytree
+from dqc_lite._select import select
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
-from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity, over_spins
+from dqc_lite.xc.density import EMPTY, WIGNER_SEITZ, LocalDensity
 from dqc_lite.xc.pbe import GAMMA
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.reduced import UNIFORM_TAU, WEIZSAECKER, horner
@@ -145,8 +146,8 @@ class SCANExchange:
         alpha = self._alpha(variables, density)
         x = self._slowly_varying(variables.p, alpha)
         h1 = 1.0 + self.k1 * x / (self.k1 + x)
-        f, rest = self.switch.shares(alpha)
-        factor = h1 * rest + self.h0 * f
+        # h1 and h0 are alike, so that the digits of 1 - f do not matter
+        factor = h1 + (self.h0 - h1) * self.switch(alpha)
         return enhanced(density, factor * self._decay(variables.p))
 
     def _alpha(self, variables: reduced.Reduced, _: LocalDensity) -> Float[Array, "spin point"]:
@@ -270,7 +271,7 @@ class SCANCorrelation:
 
     def _slowly_varying(self, p, gas: _Gas) -> Float[Array, " point"]:
         """Energy per electron at alpha = 1."""
-        return self._with_gradient(p, self.uniform.per_particle(gas.density), 0.0, gas)
+        return self._with_gradient(p, gas.energy(self.uniform), 0.0, gas)
 
     def _with_gradient(self, p, uniform, correction, gas: _Gas) -> Float[Array, " point"]:
         """PBE's form with (1 + 4 y)^(-1/4), y = (beta t^2 / gamma - correction) / w.
@@ -304,23 +305,38 @@ class _Gas(NamedTuple):
         rs = density.wigner_seitz_radius
         if density.closed_shell:
             return cls(density, rs)
-        root = jnp.cbrt(2.0 * density.safe_rho / density.safe_total)
-        root = jnp.where(density.occupied, root, 0.0)
-        square = root * root
-        fourth = square * square
-        powers = (square, fourth, fourth * root)
-        means = (jnp.where(density.filled, 0.5 * over_spins(x), 1.0) for x in powers)
+        total = density.safe_total
+
+        def powers(rho):
+            occupied = rho > EMPTY
+            root = select(occupied, jnp.cbrt(2.0 * select(occupied, rho, 1.0) / total), 0.0)
+            square = root * root
+            fourth = square * square
+            return square, fourth, fourth * root
+
+        # each spin by itself: parting an array of both in the middle parts XLA's loops
+        a, b = map(powers, density.rho)
+        means = (select(density.filled, 0.5 * (x + y), 1.0) for x, y in zip(a, b, strict=True))
         return cls(density, rs, *means)
 
+    def energy(self, uniform: PW92) -> Float[Array, " point"]:
+        """Correlation energy per electron."""
+        return self._interpolated(uniform, uniform.of_radius(self.rs, self.density.closed_shell))
 
-class _AtRadius(NamedTuple):
-    """A density's polarization at another Wigner-Seitz radius."""
+    def energy_and_slope(
+        self, uniform: PW92
+    ) -> tuple[Float[Array, " point"], Float[Array, " point"]]:
+        """The same and its rs d / d rs."""
 
-    density: LocalDensity
-    wigner_seitz_radius: Float[Array, " point"]
+        def of_radius(rs):
+            return uniform.of_radius(rs, self.density.closed_shell)
 
-    def __getattr__(self, name: str):
-        return getattr(self.density, name)
+        g, slope = jax.jvp(of_radius, (self.rs,), (self.rs,))
+        return self._interpolated(uniform, g), self._interpolated(uniform, slope)
+
+    def _interpolated(self, uniform: PW92, g) -> Float[Array, " point"]:
+        f = (self.mean4 - 1.0) / (2.0 ** (1 / 3) - 1.0)
+        return uniform.interpolated(g, f, self.density.polarization**4)
 
 
 def _fourth_root_fall(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -364,11 +380,8 @@ class R2SCANCorrelation(SCANCorrelation):
         return alpha / (gas.mean5 + self.eta * WEIZSAECKER * p)
 
     def _slowly_varying(self, p, gas: _Gas) -> Float[Array, " point"]:
-        def uniform_gas(rs):
-            return self.uniform.per_particle(_AtRadius(gas.density, rs))
-
         # both gases, and rs d / d rs of them
-        lsda1, slope1 = jax.jvp(uniform_gas, (gas.rs,), (gas.rs,))
+        lsda1, slope1 = gas.energy_and_slope(self.uniform)
         u, slope0, factor = self._one_orbital_gas(gas)
         lsda0, slope0 = -self.b1 * factor * u, self.b1 * factor * slope0
         correction = 20.0 * (slope0 - slope1) - 45.0 * self.eta * (lsda0 - lsda1)

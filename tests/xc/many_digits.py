@@ -283,6 +283,35 @@ def minnesota_exchange(label: str):
     return energy
 
 
+def exact_attenuation(a):
+    decay = mp.exp(-1 / (4 * a**2))
+    closed = mp.sqrt(mp.pi) * mp.erf(1 / (2 * a)) - 3 * a + 4 * a**3 + (2 * a - 4 * a**3) * decay
+    return 1 - mp.mpf(8) / 3 * a * closed
+
+
+def m11_exchange(omega: float):
+    """Two enhancements, each times a polynomial in w, of short range."""
+    c = COMPONENTS["hyb_mgga_x_m11"]()
+
+    def one(rho, sigma, tau):
+        p = sigma / mp.cbrt(rho) ** 8 / (4 * (6 * mp.pi**2) ** (mp.mpf(2) / 3))
+        uniform = mp.mpf(3) / 10 * (6 * mp.pi**2) ** (mp.mpf(2) / 3) * mp.cbrt(rho) ** 5
+        w = (uniform - tau) / (uniform + tau)
+        pbe, rpbe = ([number(g.kappa), number(g.mu) * p] for g in (c.pbe, c.rpbe))
+        of_a, of_b = (sum(number(a) * w**i for i, a in enumerate(v)) for v in (c.a, c.b))
+        factor = (1 + pbe[0] - pbe[0] / (1 + pbe[1] / pbe[0])) * of_a
+        factor += (1 + rpbe[0] * (1 - mp.exp(-rpbe[1] / rpbe[0]))) * of_b
+        a = number(omega) / (2 * mp.cbrt(6 * mp.pi**2 * rho))
+        return uniform_exchange(rho) * factor * exact_attenuation(a)
+
+    def energy(a, b, aa, ab, bb, tau_a, tau_b):
+        return one(a, aa, tau_a) + one(b, bb, tau_b)
+
+    return energy
+
+
+OMEGA = 0.3
+
 EXACT = {
     "gga_x_b88": b88,
     "lda_c_pw_mod": pw92,
@@ -294,6 +323,7 @@ EXACT = {
     "mgga_c_rscan": scan_correlation("mgga_c_rscan"),
     "mgga_c_tpss": tpss_correlation("mgga_c_tpss"),
     "mgga_c_revtpss": tpss_correlation("mgga_c_revtpss"),
+    "hyb_mgga_x_m11": m11_exchange(OMEGA),
     "hyb_mgga_x_m06_2x": minnesota_exchange("hyb_mgga_x_m06_2x"),
     "hyb_mgga_x_m06_hf": minnesota_exchange("hyb_mgga_x_m06_hf"),
 }

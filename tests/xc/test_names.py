@@ -1,5 +1,6 @@
 """Names mean what they mean in PySCF."""
 
+import contextlib
 import functools
 
 import hypothesis.strategies as st
@@ -15,7 +16,12 @@ from dqc_lite.errors import FunctionalError
 from dqc_lite.xc import compounds
 from dqc_lite.xc.components import COMPONENTS
 from dqc_lite.xc.functional import Functional, exact_exchange
-from dqc_lite.xc.names import functional, list_components, list_functionals
+from dqc_lite.xc.names import (
+    functional,
+    list_components,
+    list_fixed_functionals,
+    list_functionals,
+)
 
 POINTS = libxc_oracle.NPOINT
 DENSITY = {1: libxc_oracle.unpolarized, 2: libxc_oracle.polarized}
@@ -49,6 +55,8 @@ def energies(f: Functional, spin):
 def assert_same(f: Functional, name: str):
     """Energy and coefficients are PySCF's."""
     omega, alpha, beta = libxc.rsh_coeff(name)
+    if not alpha and not beta:
+        omega = 0.0  # M11-L: of semilocal exchange alone
     assert (f.omega or 0.0) == pytest.approx(omega, abs=1e-15)
     short = alpha + beta if omega else libxc.hybrid_coeff(name)
     assert (f.exact_exchange or 0.0) == pytest.approx(short, abs=1e-12)
@@ -71,8 +79,9 @@ def assert_same(f: Functional, name: str):
 def test_every_name_is_pyscfs(name):
     f = functional(name)
     assert f.name == name
+    assert f.fixed == ()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(f))
-    assert_same(f, name)
+    assert_same(f, compounds.OTHER_NAMES.get(name.upper(), name))
 
 
 def test_what_a_functional_gives_is_the_sum_of_its_components():
@@ -98,7 +107,9 @@ def test_what_a_functional_gives_is_the_sum_of_its_components():
         "GGA_X_PBESOL,PBE_SOL", "pbesol,", "cam_b3lyp", "CAM-B3LYP", "hyb_gga_xc_b3lyp",
         "hyb_gga_xc_camb3lyp", "m06-2x", "M06-L", "m06_l,", "wB97M-V", "wb97mv", "wb97x-v",
         "0.5*wb97m_v", "b97-1", "hcth-407", "hcth407", "lc_blyp", "tpss,pw91", "scan0,scan",
-        "0.7*camb3lyp + 0.1*hf",
+        "0.7*camb3lyp + 0.1*hf", "mn15-l", "MN15_L", "n12-sx", "lrc-wpbe", "LRC-wPBEh", "LC-VV10",
+        "VV10", "M11-L", "sogga11_x",
+        "n12,", "mn15,mn15", "0.5*pw6b95", "sb98_2c", "hyb_gga_xc_wb97x_d", "gga_xc_b97_3c",
     ],
 )  # fmt: skip
 def test_text_is_read_as_pyscf_reads_it(text):
@@ -155,6 +166,37 @@ def test_any_text_is_a_functional_or_refused(text):
         return
     assert isinstance(made, Functional)
     assert len(made.weights) == len(made.components) == len(made.labels)
+
+
+@pytest.mark.parametrize("name", list_fixed_functionals())
+def test_what_libxc_evaluates_has_pyscfs_meaning_and_says_it_is_fixed(name):
+    f = functional(name)
+    assert f.name == name
+    assert f.fixed == f.labels
+    assert "not trainable" in repr(f)
+    with contextlib.suppress(KeyError):  # REVM06 and its like have no name there
+        libxc.parse_xc(name)
+        assert_same(f, name)
+    assert_same(f, compounds.HOSTED[name.upper()])
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("M11", "HYB_MGGA_X_M11,MGGA_C_M11"),
+        ("bmk", "HYB_MGGA_X_BMK,GGA_C_BMK"),
+        ("tHCTH", "MGGA_X_TAU_HCTH,GGA_C_TAU_HCTH"),
+        ("tau-hcth", "MGGA_X_TAU_HCTH,GGA_C_TAU_HCTH"),
+        ("tHCTHh", "HYB_MGGA_X_TAU_HCTH,GGA_C_HYB_TAU_HCTH"),
+        ("CAM-QTP01", "cam_qtp_01"),
+        ("CAM-QTP-01", "cam_qtp_01"),
+        ("sogga11-x", "sogga11_x"),
+        ("LC-wPBE", "lc_wpbe"),
+        ("B98", "sb98_2c"),
+    ],
+)
+def test_names_of_other_programs(name, meaning):
+    assert_same(functional(name), meaning)
 
 
 def test_pbe0_from_its_parts():

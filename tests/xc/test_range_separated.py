@@ -10,6 +10,7 @@ import numpy as np
 import pyscf.dft.libxc as libxc
 import pytest
 from xc import libxc_oracle as oracle
+from xc.many_digits import exact_attenuation
 
 from dqc_lite.xc import b97m, ityh, omega_b97, wpbeh
 from dqc_lite.xc.attenuation import attenuation
@@ -34,12 +35,6 @@ def _slope(function, index, *arguments):
 
 
 # --- the attenuation function
-
-
-def exact_attenuation(a):
-    decay = mp.exp(-1 / (4 * a**2))
-    closed = mp.sqrt(mp.pi) * mp.erf(1 / (2 * a)) - 3 * a + 4 * a**3 + (2 * a - 4 * a**3) * decay
-    return 1 - mp.mpf(8) / 3 * a * closed
 
 
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
