@@ -136,6 +136,13 @@ def four_center(orbitals: Orbitals, omega: Omega, square: bool) -> np.ndarray:
 # --- contracted first derivatives with respect to positions -------------------------------------
 
 
+def shell_runs(layout: Layout) -> list[tuple[int, int, int]]:
+    """(atom, first shell, last shell + 1) of the runs of shells on one atom, in their order."""
+    starts = [0, *(np.flatnonzero(np.diff(layout.atom)) + 1).tolist()]
+    stops = [*starts[1:], layout.nshell]
+    return [(int(layout.atom[i]), i, j) for i, j in zip(starts, stops, strict=True)]
+
+
 def _per_atom(layout: Layout, per_ao: np.ndarray) -> np.ndarray:
     """Sum an (xyz, ao) array over the AOs of each atom: (atom, xyz)."""
     out = np.zeros((layout.natm, per_ao.shape[0]))

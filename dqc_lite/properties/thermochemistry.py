@@ -146,13 +146,12 @@ def _rotation(
 ) -> Contribution:
     """Classical rigid rotor."""
     k = BOLTZMANN_IN_HARTREE
-    moments = principal_axes(masses, positions)[1] if len(masses) else np.zeros(3)
-    moments = moments[moments > 0] * AMU_IN_KG * BOHR_IN_METRE**2
-    if len(moments) == 0:
+    if len(masses) < 2:
         return Contribution()
+    moments = principal_axes(masses, positions)[1] * AMU_IN_KG * BOHR_IN_METRE**2
     ratios = 8.0 * math.pi**2 * moments * BOLTZMANN * temperature / PLANCK**2
     if len(moments) == 2:
-        half, states = 1.0, ratios[0]
+        half, states = 1.0, math.sqrt(ratios.prod())  # equal, but for rounded positions
     else:
         half, states = 1.5, math.sqrt(math.pi * ratios.prod())
     energy = half * k * temperature
