@@ -21,7 +21,7 @@ from dqc_lite._warnings import warn
 from dqc_lite.units import BOHR_IN_ANGSTROM
 
 LINEAR_WITHIN = 0.01 / BOHR_IN_ANGSTROM
-"""Root mean square distance from a line (bohr), of a linear molecule: angstrom with two decimals."""
+"""Root mean square distance from a line (bohr) of a linear molecule: angstrom, two decimals."""
 
 DOUBTFUL = (0.001 / BOHR_IN_ANGSTROM, 0.03 / BOHR_IN_ANGSTROM)
 """Such distances between which the geometry leaves it open: more than the rounding of the third
@@ -52,9 +52,9 @@ def warn_if_doubtful(positions: Float[np.ndarray, "atom 3"]) -> None:
     kind = "linear" if rotational_freedom(positions) == 2 else "nonlinear"
     warn(
         f"positions: the atoms lie {bend(positions) * BOHR_IN_ANGSTROM:.4f} angstrom (root mean "
-        f"square) off one line; the molecule is taken as {kind}. Modes and entropy depend on that: "
-        "give at least three decimals of an angstrom, put the atoms of a linear molecule exactly on "
-        "a line, or converge the optimization of the geometry further."
+        f"square) off one line; the molecule is taken as {kind}. Modes and entropy depend on "
+        "that: give at least three decimals of an angstrom, put the atoms of a linear molecule "
+        "exactly on a line, or converge the optimization of the geometry further."
     )
 
 

@@ -30,9 +30,9 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.implicit import relaxed
+from dqc_lite.implicit.degenerate import single_valued, verdict
 from dqc_lite.implicit.orbitals import Converged
 from dqc_lite.implicit.stationary import slope_of_energy
-from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.jk import DensityFitted, density_fitted
 from dqc_lite.singlepoint import Problem
@@ -45,11 +45,21 @@ MATRICES = 12
 
 
 def second_derivatives(problem: Problem, converged: Converged) -> Float[Array, "input input"]:
-    """d2E along (positions, electric field), flattened, hartree and bohr or atomic units."""
-    made = _second_derivatives(problem, converged, _chunk(converged))
-    if converged.throw:
-        made = verified(made, converged.poison)
-    return made * converged.poison
+    """d2E along (positions, electric field), flattened, hartree and bohr or atomic units.
+
+    What does not exist is NaN: only of the derivatives along positions it is an error.
+    """
+    made = _second_derivatives(problem, converged, _chunk(converged)) * converged.poison
+    natm, n = problem.mol.natm, 3 * problem.mol.natm
+    by_positions = made[:n, :n].reshape(natm, 3, natm, 3)
+    if len(made) == n:
+        return single_valued(problem, converged, by_positions, (0, 2)).reshape(n, n)
+    axes_judged = functools.partial(verdict, problem, converged)
+    hessian = single_valued(problem, converged, by_positions, (0, 2)).reshape(n, n)
+    mixed, by_field = made[:n, n:], made[n:, n:]
+    mixed = mixed * axes_judged(mixed.reshape(natm, 3, 3), (0,))
+    by_field = by_field * axes_judged(by_field)
+    return jnp.block([[hessian, mixed], [mixed.T, by_field]])
 
 
 def _chunk(converged: Converged) -> int:
@@ -93,7 +103,10 @@ def _second_derivatives(problem: Problem, converged: Converged, chunk: int) -> A
     by_overlap, by_variable = _in_chunks(mixed, units, chunk)
     total = _in_chunks(fixed_state, units, chunk) + by_overlap + by_overlap.T
     total += _in_chunks(relaxation, (units, by_variable), chunk)
-    return 0.5 * (total + total.T)
+    # rows of the field may be NaN where those of positions are not
+    n = problem.mol.positions.size
+    symmetric, mixed = 0.5 * (total + total.T), total[:n, n:]
+    return symmetric.at[:n, n:].set(mixed).at[n:, :n].set(mixed.T)
 
 
 def _in_chunks(function: Callable, directions: Any, chunk: int) -> Any:
