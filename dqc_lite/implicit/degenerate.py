@@ -52,17 +52,9 @@ def single_valued(
     Else NaN or, where exceptions are wanted, `ResponseError`. Axes of the tensor are x, y, z or,
     those in `atoms`, an atom before its x, y, z.
     """
-    made = tensor * verdict(problem, converged, tensor, atoms)
-    return verified(made, converged.poison) if converged.throw else made
-
-
-def verdict(
-    problem: Problem, converged: Converged, tensor: Array, atoms: tuple[int, ...] = ()
-) -> Float[Array, ""]:
-    """1 where `single_valued` accepts the tensor, or NaN."""
     axes = free_axes(problem, converged)
-    tensor, positions = jax.lax.stop_gradient((tensor, problem.mol.positions))
-    return _verdict(tensor, axes, positions, atoms)
+    made = tensor * unchanged(tensor, axes, problem.mol.positions, atoms)
+    return verified(made, converged.poison) if converged.throw else made
 
 
 def free_axes(problem: Problem, converged: Converged) -> Float[Array, "3 3"]:
@@ -117,12 +109,15 @@ def _axes(converged: Converged, hamiltonian: Hamiltonian, turns: Array) -> Array
 
 
 @partial(jax.jit, static_argnums=(3,))
-def _verdict(
-    tensor: Array, axes: Float[Array, "3 3"], positions: Array, atoms: tuple[int, ...]
+def unchanged(
+    tensor: Array, axes: Float[Array, "3 3"], positions: Array, atoms: tuple[int, ...] = ()
 ) -> Float[Array, ""]:
-    """What moving or turning the whole molecule does is left out: it is known to do no harm, and a
+    """1 where a turn about the axes leaves the tensor of `single_valued` as it is, or NaN.
+
+    What moving or turning the whole molecule does is left out: it is known to do no harm, and a
     grid, or forces, may blur it.
     """
+    tensor, positions = jax.lax.stop_gradient((tensor, positions))
     inner, largest = _internal(positions), jnp.max(jnp.abs(tensor))
     for axis in atoms:
         tensor = jnp.moveaxis(

@@ -30,9 +30,10 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.implicit import relaxed
-from dqc_lite.implicit.degenerate import single_valued, verdict
+from dqc_lite.implicit.degenerate import free_axes, unchanged
 from dqc_lite.implicit.orbitals import Converged
 from dqc_lite.implicit.stationary import slope_of_energy
+from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.jk import DensityFitted, density_fitted
 from dqc_lite.singlepoint import Problem
@@ -52,13 +53,14 @@ def second_derivatives(problem: Problem, converged: Converged) -> Float[Array, "
     made = _second_derivatives(problem, converged, _chunk(converged)) * converged.poison
     natm, n = problem.mol.natm, 3 * problem.mol.natm
     by_positions = made[:n, :n].reshape(natm, 3, natm, 3)
-    if len(made) == n:
-        return single_valued(problem, converged, by_positions, (0, 2)).reshape(n, n)
-    axes_judged = functools.partial(verdict, problem, converged)
-    hessian = single_valued(problem, converged, by_positions, (0, 2)).reshape(n, n)
+    axes, positions = free_axes(problem, converged), problem.mol.positions
+    hessian = made[:n, :n] * unchanged(by_positions, axes, positions, (0, 2))
+    if converged.throw:
+        hessian = verified(hessian, converged.poison)
     mixed, by_field = made[:n, n:], made[n:, n:]
-    mixed = mixed * axes_judged(mixed.reshape(natm, 3, 3), (0,))
-    by_field = by_field * axes_judged(by_field)
+    if mixed.size:
+        mixed = mixed * unchanged(mixed.reshape(natm, 3, 3), axes, positions, (0,))
+        by_field = by_field * unchanged(by_field, axes, positions)
     return jnp.block([[hessian, mixed], [mixed.T, by_field]])
 
 

@@ -95,7 +95,8 @@ def thermochemistry(
     """Thermodynamic functions at a temperature (K) and pressure (Pa).
 
     `symmetry_number` None: the number of rotations that leave the molecule as it is, within 0.01
-    bohr. The electronic state is 2S + 1 times degenerate; others are not populated.
+    bohr. The rotor is that of `Vibrations.rotational_freedom`. The electronic state is 2S + 1
+    times degenerate; others are not populated.
 
     Raises:
         InputError: temperature, pressure or symmetry number that are not positive.

@@ -98,6 +98,8 @@ def vibrations(
             of the most abundant isotopes; or (atom,) numbers in amu. Ghost atoms stay in place.
         options: as in `dqc_lite.energy`.
 
+    Warns where it is doubtful whether the molecule is linear (`dqc_lite.properties.rotors`).
+
     Raises:
         InputError for masses that do not fit; else as in `dqc_lite.hessian`.
     """
