@@ -16,9 +16,8 @@ from dqc_lite.errors import ResponseError
 MESSAGE = (
     "the response (coupled-perturbed) equations are singular or did not converge: the determinant "
     "is at or near an instability, or orbitally degenerate (a partly filled pi or p shell), and "
-    "its derivative does not exist. Check it with a stability analysis, break the symmetry, fill "
-    "a degenerate level evenly (smearing), or converge the SCF further "
-    "(DIIS(gradient_tol=1e-10))."
+    "its derivative does not exist. Check it with a stability analysis, break the symmetry, or "
+    "converge the SCF further (DIIS(gradient_tol=1e-10))."
 )
 
 
