@@ -4,10 +4,8 @@ Linear means: the atoms lie on one line within what the precision of a file allo
 that was rounded to d decimals is wrong by 10^-d / 2 at most, an atom by sqrt(3) times that, so that
 the root mean square distance of all atoms from the line that fits them best, whatever their masses,
 the length of the molecule and its orientation, is below 10^-d of the unit. (An angle, or a moment
-of inertia, tells such a bend from a true one only for one length and mass: 0.001 angstrom are 0.2
-degrees in CO2 and 0.06 in HC4H.) Two decimals still count as a line, since a molecule that is bent
-by less has no rotation about its axis to speak of: the amplitude of a bending vibration is several
-times that.
+of inertia, tells such a bend from a true one only for one length and one mass.) Two decimals still
+count as a line, since a molecule that is bent by less has no rotation about its axis to speak of.
 """
 
 from __future__ import annotations
