@@ -96,6 +96,26 @@ def mean_field(mol: dqc.Molecule, basis: str, method: dqc.HF | dqc.KS):
     return mf
 
 
+def in_field(mol: dqc.Molecule, basis: str, field: np.ndarray) -> np.ndarray:
+    """PySCF's dipole moment in a field, a.u."""
+    built = mole(mol, basis)
+    mf = pyscf.scf.RHF(built) if mol.spin == 0 else pyscf.scf.UHF(built)
+    core = mf.get_hcore() + np.einsum("x,xmn->mn", field, built.intor("int1e_r"))
+    mf.get_hcore = lambda *_: core
+    mf.conv_tol, mf.conv_tol_grad = 1e-13, 1e-10
+    mf.kernel()
+    return mf.dip_moment(unit="AU", verbose=0)
+
+
+def five_point(function: Callable, step: float) -> np.ndarray:
+    """Derivatives by each component of a field at 0, the last axis."""
+    columns = []
+    for unit in np.eye(3):
+        f = [function(n * step * unit) for n in (-2, -1, 1, 2)]
+        columns.append((f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * step))
+    return np.stack(columns, -1)
+
+
 def central_difference(f: Callable[[float], float], step: float = 0.01) -> tuple[float, float]:
     """f'(0) by five points, extrapolated from two steps, and an estimate of the error."""
     at = {n: f(n * step) for n in (-4, -2, -1, 1, 2, 4)}

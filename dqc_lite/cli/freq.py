@@ -6,7 +6,7 @@ The file that ``--json`` writes holds, beside the fields of ``forces`` (`dqc_lit
   dipole component last; ``polarizability``: (3, 3) bohr^3
 - ``vibrations``: ``frequencies`` in cm^-1 (imaginary ones negative), ``reduced_masses`` in amu,
   ``force_constants`` in millidyne/angstrom, ``intensities`` in km/mol, ``modes`` (mode, atom, 3)
-  of norm 1, ``masses`` in amu
+  of norm 1, ``masses`` in amu, ``rotational_freedom`` (3, 2 of a linear molecule, 0 of an atom)
 - ``thermochemistry``: ``temperature`` (K), ``pressure`` (Pa), ``symmetry_number``, hartree for
   ``zero_point_energy``, ``energy``, ``enthalpy``, ``gibbs_energy``, hartree/K for ``entropy`` and
   ``heat_capacity`` (constant volume), and ``contributions`` by motion
@@ -123,6 +123,7 @@ def _fields(
 ) -> dict[str, Any]:
     names = (
         "frequencies", "reduced_masses", "force_constants", "intensities", "modes", "masses",
+        "rotational_freedom",
     )  # fmt: skip
     return {
         "forces": derivatives.forces,

@@ -14,6 +14,9 @@ from dqc_lite.properties.vibrations import AVOGADRO, HARTREE_IN_JOULE, Vibration
 WIDTH = 10.0
 """Half width at half maximum of the lines of the drawn spectrum, cm^-1."""
 
+ROTORS = {0: "an atom", 2: "a linear molecule", 3: "a nonlinear molecule"}
+"""What is said of the number of rotations."""
+
 
 def table(vibrations: Vibrations) -> str:
     """A line for each mode."""
@@ -26,7 +29,8 @@ def table(vibrations: Vibrations) -> str:
         f"  {i:>4}{frequency:>14.2f}{mass:>12.4f}{constant:>12.4f}{intensity:>12.4f}"
         for i, (frequency, mass, constant, intensity) in enumerate(zip(*columns, strict=True), 1)
     ]
-    title = "Vibrations: frequency, reduced mass, force constant, infrared intensity"
+    kind = ROTORS[vibrations.rotational_freedom]
+    title = f"Vibrations of {kind}: frequency, reduced mass, force constant, infrared intensity"
     return "\n".join([title, head, *(rows or ["  none"])])
 
 

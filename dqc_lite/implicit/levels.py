@@ -57,6 +57,12 @@ def residual(
     return _pairs(converged) * (fock - y)
 
 
+def turned(converged: Converged, between: Float[Array, "set mo mo"]) -> Float[Array, "set mo mo"]:
+    """Change of Y when orbitals change by ``C between``, between antisymmetric."""
+    energies = _pairs(converged) * converged.mo_energy[:, None, :]
+    return between * (energies - energies.swapaxes(-1, -2))
+
+
 def solve(
     converged: Converged,
     kernel: Callable[[Array], Array],

@@ -71,6 +71,11 @@ def density_at(
     return converged.reference.density(rows.swapaxes(-1, -2))
 
 
+def turned(converged: Nearby, between: Float[Array, "set mo mo"]) -> Float[Array, "set mo occ"]:
+    """Change of X when orbitals change by ``C between``, between antisymmetric."""
+    return _mask(converged) * between[:, :, : converged.reference.nocc]
+
+
 def solve(
     converged: Nearby,
     kernel: Callable[[Array], Array],

@@ -105,6 +105,13 @@ def multipole(orbitals: Orbitals, order: int) -> np.ndarray:
     return made.intor("int1e_" + "r" * order, comp=3**order)
 
 
+def turning(orbitals: Orbitals, center: np.ndarray) -> np.ndarray:
+    """<m|(r - center) x nabla|n>, (3, ao, ao), antisymmetric."""
+    made = mole(orbitals)
+    with made.with_common_orig(center):
+        return made.intor("int1e_cg_irxp", comp=3)
+
+
 def _range(made: pyscf.gto.Mole, omega: Omega) -> AbstractContextManager:
     """PySCF's convention: 0 for the whole repulsion, positive for its long range."""
     return made.with_range_coulomb(0.0 if omega is None else float(omega))
@@ -134,6 +141,13 @@ def four_center(orbitals: Orbitals, omega: Omega, square: bool) -> np.ndarray:
 
 
 # --- contracted first derivatives with respect to positions -------------------------------------
+
+
+def shell_runs(layout: Layout) -> list[tuple[int, int, int]]:
+    """(atom, first shell, last shell + 1) of the runs of shells on one atom, in their order."""
+    starts = [0, *(np.flatnonzero(np.diff(layout.atom)) + 1).tolist()]
+    stops = [*starts[1:], layout.nshell]
+    return [(int(layout.atom[i]), i, j) for i, j in zip(starts, stops, strict=True)]
 
 
 def _per_atom(layout: Layout, per_ao: np.ndarray) -> np.ndarray:

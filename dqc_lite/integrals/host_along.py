@@ -152,12 +152,10 @@ def four_center_gradients(
 
 def _runs(layout: Layout) -> tuple[int, list[tuple[int, tuple[int, int]]]]:
     """The atom of most functions, and (atom, shells) of the runs of shells of all others."""
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(layout.atom)) + 1, [layout.nshell]])
-    sizes = np.diff(layout.ao_offset[starts])
-    still = int(layout.atom[starts[sizes.argmax()]])
-    pairs = zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
-    runs = [(int(layout.atom[first]), (first, last)) for first, last in pairs]
-    return still, [(atom, shells) for atom, shells in runs if atom != still]
+    runs = host.shell_runs(layout)
+    offset = layout.ao_offset
+    still, *_ = max(runs, key=lambda run: offset[run[2]] - offset[run[1]])
+    return still, [(atom, (first, last)) for atom, first, last in runs if atom != still]
 
 
 def _of_shells(

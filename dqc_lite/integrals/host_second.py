@@ -8,8 +8,6 @@ for k sets of centres, in hartree/bohr^2 per unit of the dual.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyscf.gto
 from pyscf.gto.mole import ATOM_OF
@@ -155,17 +153,10 @@ def four_center(
     layout = orbitals.layout
     half = np.zeros((layout.natm, 3, layout.natm, 3))
     with host._range(made, omega):
-        for atom, first, last in later_atoms(layout):
+        for atom, first, last in host.shell_runs(layout)[1:]:
             pairs = _repulsion_pairs(made, layout, density, coulomb, exchange, (first, last))
             half[atom] += _sum_ao(layout, pairs, 2).transpose(0, 2, 1)
     return _one_set(half)
-
-
-def later_atoms(layout: Layout) -> Iterator[tuple[int, int, int]]:
-    """(atom, first shell, last shell) of each run of shells of one atom but the first."""
-    starts = np.flatnonzero(np.diff(layout.atom)) + 1
-    for first, last in zip(starts, [*starts[1:], layout.nshell], strict=True):
-        yield int(layout.atom[first]), int(first), int(last)
 
 
 def _repulsion_pairs(

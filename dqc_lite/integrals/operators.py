@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import functools
 
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.integrals import contractions, general, host, references
-from dqc_lite.integrals.callback import accelerated
+from dqc_lite.integrals.callback import accelerated, host_call
 from dqc_lite.integrals.contraction import followed
 from dqc_lite.integrals.packed import npair, pack, pair_indices, unpack
 from dqc_lite.integrals.references import Omega
 
 __all__ = [
     "Omega", "dipole", "ecp", "four_center", "kinetic", "npair", "nuclear", "octupole", "overlap",
-    "pack", "pair_indices", "quadrupole", "three_center", "two_center", "unpack",
+    "pack", "pair_indices", "quadrupole", "three_center", "turning", "two_center", "unpack",
 ]  # fmt: skip
 
 
@@ -91,6 +92,12 @@ def octupole(orbitals: Orbitals) -> Float[Array, "3 3 3 ao ao"]:
     """<m|r_x r_y r_z|n> about the coordinate origin, bohr^3."""
     nao = orbitals.layout.nao
     return _multipole(3)(orbitals).reshape(3, 3, 3, nao, nao)
+
+
+def turning(orbitals: Orbitals, center: Float[Array, " 3"]) -> Float[Array, "3 ao ao"]:
+    """<m|(r - center) x nabla|n>, center in bohr: how functions change in a turn. A constant."""
+    at = jax.lax.stop_gradient((orbitals, center))
+    return host_call(host.turning, (3, *_square(orbitals)), *at)
 
 
 _two_center = followed(host.two_center, _square, contractions.TWO_CENTER, references.two_center)

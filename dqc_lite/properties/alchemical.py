@@ -10,6 +10,7 @@ import jax
 from dqc_lite import singlepoint
 from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Converged, relaxed_energy
+from dqc_lite.implicit.verified import verified
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 
@@ -21,7 +22,8 @@ def alchemical_derivatives(
 
     At fixed number of electrons, positions and basis functions: with them the energy of an
     isoelectronic molecule is ``E + g dZ + dZ H dZ / 2``, in this basis. Ghost atoms count, a
-    charge may grow on them. Arguments and errors as in `energy`.
+    charge may grow on them. Arguments and errors as in `energy`, and `ResponseError` where the
+    state is unstable. They turn with nothing, so that a level may be orbitally degenerate.
     """
 
     problem = singlepoint.problem_of(mol, method, **options)
@@ -32,4 +34,7 @@ def alchemical_derivatives(
         return relaxed_energy(dataclasses.replace(problem, mol=changed), converged)
 
     first = jax.grad(at)
-    return first(mol.charges, converged), jax.jit(jax.jacfwd(first))(mol.charges, converged)
+    second = jax.jit(jax.jacfwd(first))(mol.charges, converged)
+    if converged.throw:
+        second = verified(second, converged.poison)
+    return first(mol.charges, converged), second

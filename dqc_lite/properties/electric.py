@@ -6,18 +6,23 @@ Moments are expectation values, ``sum_A Z_A R_A - tr(P r)``, everything else the
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from dqc_lite import singlepoint
 from dqc_lite._foreign import require_molecule
 from dqc_lite._types import Array, Float
+from dqc_lite.implicit import Converged, relaxed_density
+from dqc_lite.implicit.degenerate import single_valued
 from dqc_lite.integrals import operators
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
-from dqc_lite.singlepoint import density_matrix
+from dqc_lite.singlepoint import Problem, density_matrix
 
 
 def dipole(
@@ -33,7 +38,10 @@ def dipole(
     and errors as in `dqc_lite.energy`; an `electric_field` among them polarizes the density.
     """
     p = density_matrix(mol, method, **options).sum(0)
-    center = jnp.zeros(3) if origin is None else jnp.asarray(origin, float)
+    return _moment(mol, p, jnp.zeros(3) if origin is None else jnp.asarray(origin, float))
+
+
+def _moment(mol: Molecule, p: Float[Array, "ao ao"], center: Array) -> Float[Array, " 3"]:
     electrons = jnp.einsum("xmn,mn->x", operators.dipole(mol.orbitals(), center), p)
     return mol.charges @ (mol.positions - center) - electrons
 
@@ -64,17 +72,26 @@ def quadrupole(
 def polarizability(
     mol: Molecule, method: MethodLike | None = None, *, electric_field: Any = None, **options: Any
 ) -> Float[Array, "3 3"]:
-    """Static dipole polarizability dmu/dF, (3, 3) a.u. (bohr^3); at `electric_field`, default 0."""
-    alpha = jax.jacfwd(_dipole_in_field(mol, method, options))(_field(electric_field))
-    return 0.5 * (alpha + alpha.T)
+    """Static dipole polarizability dmu/dF, (3, 3) a.u. (bohr^3); at `electric_field`, default 0.
+
+    Arguments and errors as in `dipole`, and `ResponseError` where the state is unstable or the
+    derivative is not the same for all states of an orbitally degenerate level.
+    """
+    problem, converged = _in_field(mol, method, electric_field, options)
+    alpha = jax.jacfwd(_dipole_in_field(problem, converged))(problem.electric_field)
+    return single_valued(problem, converged, 0.5 * (alpha + alpha.T))
 
 
 def hyperpolarizability(
     mol: Molecule, method: MethodLike | None = None, *, electric_field: Any = None, **options: Any
 ) -> Float[Array, "3 3 3"]:
-    """Static first hyperpolarizability d2mu/dF2, (3, 3, 3) a.u.; at `electric_field`, default 0."""
-    function = _dipole_in_field(mol, method, options)
-    return jax.jacfwd(jax.jacfwd(function))(_field(electric_field))
+    """Static first hyperpolarizability d2mu/dF2, (3, 3, 3) a.u.; at `electric_field`, default 0.
+
+    Arguments and errors as in `polarizability`.
+    """
+    problem, converged = _in_field(mol, method, electric_field, options)
+    beta = jax.jacfwd(jax.jacfwd(_dipole_in_field(problem, converged)))(problem.electric_field)
+    return single_valued(problem, converged, beta)
 
 
 def dipole_derivatives(
@@ -82,20 +99,32 @@ def dipole_derivatives(
 ) -> Float[Array, "atom 3 3"]:
     """d mu_y/dR_Ax at [A, x, y], (atom, 3, 3) in e: the atomic polar tensors.
 
-    Over all atoms they sum to the total charge times the unit matrix.
+    Over all atoms they sum to the total charge times the unit matrix. Arguments and errors as in
+    `polarizability`.
     """
-
-    mol = require_molecule(mol)
+    problem = singlepoint.problem_of(mol, method, **options)
+    converged, _ = singlepoint.converge_or_raise(problem)
 
     def at(positions: Array) -> Array:
-        return dipole(mol.with_positions(positions), method, **options)
+        return _relaxed(dataclasses.replace(problem, mol=mol.with_positions(positions)), converged)
 
-    return jnp.moveaxis(jax.jacrev(at)(mol.positions), 0, -1)
-
-
-def _field(strength: Any) -> Array:
-    return jnp.zeros(3) if strength is None else jnp.asarray(strength, float)
+    tensors = jnp.moveaxis(jax.jacrev(at)(mol.positions), 0, -1)
+    return single_valued(problem, converged, tensors, atoms=(0,))
 
 
-def _dipole_in_field(mol: Molecule, method: MethodLike | None, options: dict):
-    return lambda field: dipole(mol, method, electric_field=field, **options)
+def _in_field(
+    mol: Molecule, method: MethodLike | None, strength: Any, options: dict
+) -> tuple[Problem, Converged]:
+    field = jnp.zeros(3) if strength is None else strength
+    problem = singlepoint.problem_of(mol, method, electric_field=field, **options)
+    return problem, singlepoint.converge_or_raise(problem)[0]
+
+
+def _dipole_in_field(problem: Problem, converged: Converged) -> Callable[[Array], Array]:
+    return lambda field: _relaxed(dataclasses.replace(problem, electric_field=field), converged)
+
+
+def _relaxed(problem: Problem, converged: Converged) -> Float[Array, " 3"]:
+    """The dipole moment of a problem near the converged one, about the coordinate origin."""
+    p = relaxed_density(problem, converged).matrix * converged.poison
+    return _moment(problem.mol, p.sum(0), jnp.zeros(3))

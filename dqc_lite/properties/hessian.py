@@ -26,7 +26,8 @@ def hessian(
 
     Equal to ``jax.hessian`` of `dqc_lite.energy` along positions, and faster: all directions share
     their integrals and response equations. Differentiable. Arguments and errors as in `energy`,
-    and `ResponseError` where the state is unstable or orbitally degenerate.
+    and `ResponseError` where the state is unstable, or where the derivative is not the same for
+    all states of an orbitally degenerate level.
     """
     problem = singlepoint.problem_of(mol, method, **options)
     matrix, status = _second_derivatives(problem)
@@ -45,6 +46,8 @@ class Harmonic:
         hessian: (atom, 3, atom, 3) hartree/bohr^2.
         dipole_derivatives: (atom, 3, 3) e, of component y along R_Ax at [A, x, y].
         polarizability: (3, 3) bohr^3.
+
+    The last two are NaN where they differ between the states of an orbitally degenerate level.
     """
 
     solution: Solution

@@ -30,6 +30,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.implicit import relaxed
+from dqc_lite.implicit.degenerate import free_axes, unchanged
 from dqc_lite.implicit.orbitals import Converged
 from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.implicit.verified import verified
@@ -45,11 +46,22 @@ MATRICES = 12
 
 
 def second_derivatives(problem: Problem, converged: Converged) -> Float[Array, "input input"]:
-    """d2E along (positions, electric field), flattened, hartree and bohr or atomic units."""
-    made = _second_derivatives(problem, converged, _chunk(converged))
+    """d2E along (positions, electric field), flattened, hartree and bohr or atomic units.
+
+    What does not exist is NaN: only of the derivatives along positions it is an error.
+    """
+    made = _second_derivatives(problem, converged, _chunk(converged)) * converged.poison
+    natm, n = problem.mol.natm, 3 * problem.mol.natm
+    by_positions = made[:n, :n].reshape(natm, 3, natm, 3)
+    axes, positions = free_axes(problem, converged), problem.mol.positions
+    hessian = made[:n, :n] * unchanged(by_positions, axes, positions, (0, 2))
     if converged.throw:
-        made = verified(made, converged.poison)
-    return made * converged.poison
+        hessian = verified(hessian, converged.poison)
+    mixed, by_field = made[:n, n:], made[n:, n:]
+    if mixed.size:
+        mixed = mixed * unchanged(mixed.reshape(natm, 3, 3), axes, positions, (0,))
+        by_field = by_field * unchanged(by_field, axes, positions)
+    return jnp.block([[hessian, mixed], [mixed.T, by_field]])
 
 
 def _chunk(converged: Converged) -> int:
@@ -93,7 +105,10 @@ def _second_derivatives(problem: Problem, converged: Converged, chunk: int) -> A
     by_overlap, by_variable = _in_chunks(mixed, units, chunk)
     total = _in_chunks(fixed_state, units, chunk) + by_overlap + by_overlap.T
     total += _in_chunks(relaxation, (units, by_variable), chunk)
-    return 0.5 * (total + total.T)
+    # rows of the field may be NaN where those of positions are not
+    n = problem.mol.positions.size
+    symmetric, mixed = 0.5 * (total + total.T), total[:n, n:]
+    return symmetric.at[:n, n:].set(mixed).at[n:, :n].set(mixed.T)
 
 
 def _in_chunks(function: Callable, directions: Any, chunk: int) -> Any:

@@ -95,7 +95,8 @@ def thermochemistry(
     """Thermodynamic functions at a temperature (K) and pressure (Pa).
 
     `symmetry_number` None: the number of rotations that leave the molecule as it is, within 0.01
-    bohr. The electronic state is 2S + 1 times degenerate; others are not populated.
+    bohr. The rotor is that of `Vibrations.rotational_freedom`. The electronic state is 2S + 1
+    times degenerate; others are not populated.
 
     Raises:
         InputError: temperature, pressure or symmetry number that are not positive.
@@ -146,13 +147,12 @@ def _rotation(
 ) -> Contribution:
     """Classical rigid rotor."""
     k = BOLTZMANN_IN_HARTREE
-    moments = principal_axes(masses, positions)[1] if len(masses) else np.zeros(3)
-    moments = moments[moments > 0] * AMU_IN_KG * BOHR_IN_METRE**2
-    if len(moments) == 0:
+    if len(masses) < 2:
         return Contribution()
+    moments = principal_axes(masses, positions)[1] * AMU_IN_KG * BOHR_IN_METRE**2
     ratios = 8.0 * math.pi**2 * moments * BOLTZMANN * temperature / PLANCK**2
     if len(moments) == 2:
-        half, states = 1.0, ratios[0]
+        half, states = 1.0, math.sqrt(ratios.prod())  # equal, but for rounded positions
     else:
         half, states = 1.5, math.sqrt(math.pi * ratios.prod())
     energy = half * k * temperature

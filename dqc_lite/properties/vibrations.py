@@ -19,6 +19,7 @@ from dqc_lite.errors import InputError
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 from dqc_lite.properties.hessian import Harmonic, harmonic
+from dqc_lite.properties.rotors import rotational_freedom, warn_if_doubtful
 from dqc_lite.units import BOHR_IN_ANGSTROM
 
 # CODATA 2018
@@ -44,9 +45,6 @@ IN_KM_PER_MOL = (
     / (12.0 * VACUUM_PERMITTIVITY * LIGHT_SPEED**2 * AMU_IN_KG)
 )  # fmt: skip
 """1 e^2/amu."""
-
-LINEAR_BELOW = 1e-8
-"""Smallest moment of inertia over the largest one, of a linear molecule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +77,11 @@ class Vibrations:
     max_force: float
 
     @property
+    def rotational_freedom(self) -> int:
+        """Number of rotations: 0 for an atom, 2 for a linear molecule (within 0.01 angstrom), 3."""
+        return rotational_freedom(self.positions[self.masses > 0])
+
+    @property
     def imaginary(self) -> int:
         """Number of modes along which the energy curves down."""
         return int((self.frequencies < 0).sum())
@@ -96,6 +99,8 @@ def vibrations(
             of the most abundant isotopes; those that the molecule was given (deuterium, masses of
             ASE and PySCF) come before both; or (atom,) numbers in amu. Ghost atoms stay in place.
         options: as in `dqc_lite.energy`.
+
+    Warns where it is doubtful whether the molecule is linear (`dqc_lite.properties.rotors`).
 
     Raises:
         InputError for masses that do not fit; else as in `dqc_lite.hessian`.
@@ -133,6 +138,7 @@ def analyze(mol: Molecule, derivatives: Harmonic, masses: np.ndarray) -> Vibrati
     """Normal modes from a Hessian; `masses` (atom,) in amu, 0 for what does not move."""
     moving = np.flatnonzero(masses)
     positions = np.asarray(mol.positions)
+    warn_if_doubtful(positions[moving])
     root = np.repeat(np.sqrt(masses[moving]), 3)
     hessian = np.asarray(derivatives.hessian)[moving][:, :, moving]
     weighted = hessian.reshape(len(root), -1) / root / root[:, None]
@@ -164,8 +170,7 @@ def _internal(masses: np.ndarray, positions: np.ndarray) -> np.ndarray:
         return np.zeros((0, 0))
     root = np.sqrt(masses)[:, None, None]
     translations = root * np.eye(3)
-    axes, moments = principal_axes(masses, positions)
-    turning = axes[:, moments > LINEAR_BELOW * moments.max()]
+    turning = principal_axes(masses, positions)[0]
     apart = positions - center_of_mass(masses, positions)
     rotations = root * np.cross(turning.T[None], apart[:, None]).transpose(0, 2, 1)
     rigid = np.concatenate([translations, rotations], 2).reshape(3 * len(masses), -1)
@@ -179,8 +184,12 @@ def center_of_mass(masses: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def principal_axes(masses: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Axes in columns and moments of inertia, (3,) amu bohr^2, ascending; 0 for an atom."""
+    """Axes (3, rotation) in columns and moments of inertia, amu bohr^2, ascending.
+
+    Of the rotations there are: all three axes, two of a linear molecule, none of an atom.
+    """
     apart = positions - center_of_mass(masses, positions)
     second = np.einsum("a,ax,ay->xy", masses, apart, apart)
     moments, axes = np.linalg.eigh(np.trace(second) * np.eye(3) - second)
-    return axes, np.where(moments > LINEAR_BELOW, moments, 0.0)
+    still = 3 - rotational_freedom(positions)
+    return axes[:, still:], moments[still:]

@@ -3,10 +3,10 @@
 The space of the vectors tried so far grows by the preconditioned residual, and in it the problem is
 solved exactly: the lowest eigenpair (E. R. Davidson, J. Comput. Phys. 17, 87 (1975)), or the lowest
 point of ``2 g.x + x.H x`` within ``|x| <= radius``, where ``(H + s) x = -g`` with a shift s >= 0
-(J. More, D. Sorensen, SIAM J. Sci. Stat. Comput. 4, 553 (1983)). Each vector is multiplied once. The
-first vectors of a search for an eigenpair are the lowest elements of the diagonal and pseudo-random
-ones: the operator may keep symmetries, and a search that starts within some of them would stay
-there and miss an eigenvector of another.
+(J. More, D. Sorensen, SIAM J. Sci. Stat. Comput. 4, 553 (1983)). Each vector is multiplied once.
+The first vectors of a search for an eigenpair are the lowest elements of the diagonal and pseudo-
+random ones: the operator may keep symmetries, and a search that starts within some of them would
+stay there and miss an eigenvector of another.
 """
 
 from __future__ import annotations

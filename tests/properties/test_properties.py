@@ -9,32 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pyscf.scf
 import pytest
-from systems import ROTATION, central_difference, mean_field, mole, molecule
+from systems import (
+    ROTATION,
+    central_difference,
+    five_point,
+    in_field,
+    mean_field,
+    mole,
+    molecule,
+)
 
 import dqc_lite as dqc
 
 TIGHT = dqc.DIIS(gradient_tol=1e-10)
 BASIS = "6-31g"
-
-
-def in_field(mol: dqc.Molecule, basis: str, field: np.ndarray) -> np.ndarray:
-    """PySCF's dipole moment in a field, a.u."""
-    built = mole(mol, basis)
-    mf = pyscf.scf.RHF(built) if mol.spin == 0 else pyscf.scf.UHF(built)
-    core = mf.get_hcore() + np.einsum("x,xmn->mn", field, built.intor("int1e_r"))
-    mf.get_hcore = lambda *_: core
-    mf.conv_tol, mf.conv_tol_grad = 1e-13, 1e-10
-    mf.kernel()
-    return mf.dip_moment(unit="AU", verbose=0)
-
-
-def five_point(function: Callable, step: float) -> np.ndarray:
-    """Derivatives by each component of a field at 0, the last axis."""
-    columns = []
-    for unit in np.eye(3):
-        f = [function(n * step * unit) for n in (-2, -1, 1, 2)]
-        columns.append((f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * step))
-    return np.stack(columns, -1)
 
 
 @pytest.mark.parametrize(

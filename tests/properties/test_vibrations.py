@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 
 import numpy as np
 import pytest
+import springs
 from pyscf.hessian import thermo
 from systems import mean_field, mole, molecule
 
 import dqc_lite as dqc
-from dqc_lite.properties.hessian import Harmonic
 from dqc_lite.properties.rotors import symmetry_number
-from dqc_lite.properties.vibrations import analyze, atomic_masses
+from dqc_lite.properties.vibrations import atomic_masses
 
 BASIS = "sto-3g"
 
@@ -82,7 +81,7 @@ def test_thermochemistry_of_a_linear_molecule_and_an_atom() -> None:
     mol = molecule("co2", BASIS)
     for name, count in (("co2", 4), ("he", 0)):
         mol = molecule(name, BASIS)
-        vibrations = _made_up(mol)
+        vibrations = springs.vibrations(mol)
         assert len(vibrations.frequencies) == count
         ours = dqc.thermochemistry(vibrations)
         built = mole(mol, BASIS)
@@ -97,31 +96,6 @@ def test_thermochemistry_of_a_linear_molecule_and_an_atom() -> None:
         assert ours.enthalpy == pytest.approx(expected["H_tot"][0], abs=1e-7)
 
 
-def _made_up(mol: dqc.Molecule, matrix: np.ndarray | None = None) -> dqc.Vibrations:
-    """Springs between all pairs of atoms, along the bond and, weaker, across it."""
-    positions, n = np.asarray(mol.positions), mol.natm
-    hessian = np.zeros((n, 3, n, 3))
-    real = [i for i in range(n) if mol.layout.numbers[i]]
-    for a in real:
-        for b in real:
-            if a < b:
-                apart = positions[a] - positions[b]
-                unit = apart / np.linalg.norm(apart)
-                block = 0.3 * np.outer(unit, unit) + 0.05 * np.eye(3)
-                for i, j, sign in ((a, a, 1), (b, b, 1), (a, b, -1), (b, a, -1)):
-                    hessian[i, :, j] += sign * block
-
-    @dataclasses.dataclass
-    class Solution:
-        energy: float = -10.0
-
-    made = Harmonic(
-        Solution(), np.zeros((n, 3)), hessian if matrix is None else matrix,
-        np.zeros((n, 3, 3)), np.zeros((3, 3)),
-    )  # fmt: skip
-    return analyze(mol, made, atomic_masses(mol))
-
-
 @pytest.mark.parametrize(
     ("name", "count"),
     [("he", 0), ("n2", 1), ("co2", 4), ("c2h2 rotated", 7), ("h2o", 3), ("water-ghost", 3)],
@@ -129,7 +103,7 @@ def _made_up(mol: dqc.Molecule, matrix: np.ndarray | None = None) -> dqc.Vibrati
 def test_number_of_modes(name: str, count: int) -> None:
     """3N - 6, 3N - 5 on a line, none of an atom or of ghosts; orthogonal to rigid motions."""
     mol = molecule(name, BASIS)
-    vibrations = _made_up(mol)
+    vibrations = springs.vibrations(mol)
     assert len(vibrations.frequencies) == count
     momentum = np.einsum("a,kax->kx", vibrations.masses, vibrations.modes)
     spin = np.einsum(
@@ -142,9 +116,9 @@ def test_number_of_modes(name: str, count: int) -> None:
 
 def test_imaginary_modes_are_negative() -> None:
     mol = molecule("h2o", BASIS)
-    up, down = _made_up(mol), None
+    up, down = springs.vibrations(mol), None
     hessian = np.random.default_rng(0).normal(size=(9, 9))
-    down = _made_up(mol, -(hessian @ hessian.T).reshape(3, 3, 3, 3))
+    down = springs.vibrations(mol, -(hessian @ hessian.T).reshape(3, 3, 3, 3))
     assert up.imaginary == 0
     assert down.imaginary == 3
     assert (down.force_constants < 0).all()
@@ -167,7 +141,7 @@ def test_masses() -> None:
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"pressure": -1.0}])
 def test_thermochemistry_input(wrong: dict) -> None:
     with pytest.raises(dqc.errors.InputError, match=next(iter(wrong))):
-        dqc.thermochemistry(_made_up(molecule("h2o", BASIS)), **wrong)
+        dqc.thermochemistry(springs.vibrations(molecule("h2o", BASIS)), **wrong)
 
 
 @pytest.mark.parametrize(
