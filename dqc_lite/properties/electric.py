@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from dqc_lite import singlepoint
-from dqc_lite._foreign import require_molecule
 from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Converged, relaxed_density
 from dqc_lite.implicit.degenerate import single_valued
