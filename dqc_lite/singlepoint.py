@@ -48,6 +48,7 @@ from dqc_lite.scf.guess import Start
 from dqc_lite.scf.loop import SCFState, Solver, scf
 from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.solution import Certificate, Solution
+from dqc_lite.terms import ElectricField
 
 
 @pytree
@@ -56,7 +57,6 @@ class Problem:
 
     mol: Molecule
     method: Method
-    electric_field: Float[Array, " 3"] | None
     guess: Start
     solver: Solver = static()
     throw: bool = static()
@@ -75,19 +75,22 @@ class Problem:
     ) -> Problem:
         require_x64()
         start = guesses.read(guess, mol)
-        if electric_field is not None:
-            electric_field = jnp.asarray(electric_field, float)
-            if electric_field.shape != (3,):
-                raise InputError(
-                    f"electric_field has shape {electric_field.shape}; give 3 components (a.u.)."
-                )
+        method = method or HF()
         _require_finite({"mol": mol, "method": method, "electric_field": electric_field})
+        if electric_field is not None:
+            method = in_field(method, electric_field)
         path = None if checkpoint is None else os.fspath(checkpoint)
         solver = solver_of(solver)
-        return cls(mol, method or HF(), electric_field, start, solver, throw, path)
+        return cls(mol, method, start, solver, throw, path)
 
     def hamiltonian(self):
-        return self.method.hamiltonian(self.mol, self.electric_field)
+        return self.method.hamiltonian(self.mol)
+
+
+def in_field(method: Method, strength: Any) -> Method:
+    """The method with an electric field (3,), atomic units, as its last extra term."""
+    field = ElectricField(jnp.asarray(strength, float))
+    return dataclasses.replace(method, extra_terms=(*method.extra_terms, field))
 
 
 def _described(
@@ -142,7 +145,7 @@ def _self_consistent(problem: Problem) -> tuple[Any, Array, SCFState]:
     beginning = guesses.begin(problem.guess, mol, orbitals, reference)
     files = _files(problem, reference)
     state = scf(hamiltonian, integrals, overlap, beginning, problem.solver, reference, *files)
-    return integrals, overlap, _poisoned(state, (mol, problem.method, problem.electric_field))
+    return integrals, overlap, _poisoned(state, (mol, problem.method))
 
 
 def _require_finite(inputs: dict[str, Any]) -> None:
@@ -167,9 +170,7 @@ def _poisoned(state: SCFState, inputs: Any) -> SCFState:
     )  # fmt: skip
 
 
-def _files(
-    problem: Problem, reference: Reference
-) -> tuple[Recorder | None, Checkpoint | None]:
+def _files(problem: Problem, reference: Reference) -> tuple[Recorder | None, Checkpoint | None]:
     """What writes checkpoints, and the one to continue from: only of the very same problem.
 
     Raises:
@@ -178,7 +179,7 @@ def _files(
     checkpoint = problem.guess.checkpoint
     if problem.checkpoint is None and checkpoint is None:
         return None, None
-    parts = problem.mol, problem.method, problem.electric_field
+    parts = problem.mol, problem.method
     if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(parts)):
         if problem.checkpoint is not None:
             raise InputError(
@@ -264,7 +265,8 @@ def solve(
             or "core" (no electron repulsion); a density matrix (spin, ao, ao); a `Solution` or the
             name of a checkpoint file of the same atoms in any geometry or basis; or a `Guess` of
             one of these.
-        electric_field: (3,) homogeneous field in atomic units.
+        electric_field: (3,) homogeneous field in atomic units: short for one more
+            `dqc_lite.terms.ElectricField` among the extra terms of the method.
         throw: raise when not converged; under `jax.jit` `converged` tells instead.
         checkpoint: name of an HDF5 file to write in every cycle; ``guess=`` the same name goes on
             from there. Not inside of `jax.jit`.

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import jax
-from jax.flatten_util import ravel_pytree
+import jax.numpy as jnp
 
 from dqc_lite import singlepoint
 from dqc_lite._pytree import pytree
@@ -14,7 +14,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Converged, relaxed_energy, tangent_along
 from dqc_lite.method import Method
 from dqc_lite.molecule import Molecule
-from dqc_lite.properties.second_order import second_derivatives
+from dqc_lite.properties.second_order import inputs, second_derivatives
 from dqc_lite.scf.solution import Solution
 from dqc_lite.singlepoint import Problem, Status
 
@@ -32,7 +32,7 @@ def hessian(
     matrix, status = _second_derivatives(problem)
     if problem.throw:
         singlepoint.require_convergence(status, mol)
-    return _of_positions(matrix, mol.natm)
+    return matrix.reshape(mol.natm, 3, mol.natm, 3)
 
 
 @pytree
@@ -68,7 +68,7 @@ def converge(
     mol: Molecule, method: Method | None = None, *, electric_field: Any = None, **options: Any
 ) -> tuple[Problem, Converged, Solution]:
     """The self-consistent field, with an electric field even where that is 0."""
-    field = [0.0] * 3 if electric_field is None else electric_field
+    field = jnp.zeros(3) if electric_field is None else electric_field
     problem = singlepoint.problem_of(mol, method, electric_field=field, **options)
     converged, state = singlepoint.converge_or_raise(problem)
     return problem, converged, singlepoint.solution_of(problem, converged, state)
@@ -82,27 +82,22 @@ def derivatives_of(problem: Problem, converged: Converged, solution: Solution) -
         moved = dataclasses.replace(problem, mol=mol.with_positions(positions))
         return relaxed_energy(moved, converged)
 
-    matrix = second_derivatives(problem, converged)
+    matrix = second_derivatives(problem, converged, in_field=True)
     return Harmonic(
         solution=solution,
         forces=-jax.grad(energy_at)(mol.positions),
-        hessian=_of_positions(matrix, mol.natm),
+        hessian=matrix[:n, :n].reshape(mol.natm, 3, mol.natm, 3),
         dipole_derivatives=-matrix[:n, n:].reshape(mol.natm, 3, 3),
         polarizability=-matrix[n:, n:],
     )
 
 
-def _of_positions(matrix: Float[Array, "input input"], natm: int) -> Array:
-    n = 3 * natm
-    return matrix[:n, :n].reshape(natm, 3, natm, 3)
-
-
 @jax.custom_jvp
 def _second_derivatives(problem: Problem) -> tuple[Array, Status]:
-    """Along positions and, if there is one, electric field."""
+    """Along positions."""
     problem = jax.lax.stop_gradient(problem)
     converged, state = singlepoint.converge(problem)
-    return second_derivatives(problem, converged), singlepoint.status_of(state)
+    return second_derivatives(problem, converged, in_field=False), singlepoint.status_of(state)
 
 
 def _rule(primals: tuple, tangents: tuple) -> Any:
@@ -119,13 +114,5 @@ _second_derivatives.defjvp(_rule, symbolic_zeros=True)
 
 @jax.jit
 def _nested(problem: Problem, converged: Converged) -> Array:
-    flat, unflatten = ravel_pytree((problem.mol.positions, problem.electric_field))
-
-    def energy(x: Array) -> Array:
-        positions, field = unflatten(x)
-        mol = problem.mol.with_positions(positions)
-        return relaxed_energy(
-            dataclasses.replace(problem, mol=mol, electric_field=field), converged
-        )
-
-    return jax.hessian(energy)(flat)
+    flat, moved = inputs(problem, in_field=False)
+    return jax.hessian(lambda x: relaxed_energy(moved(x), converged))(flat)

@@ -1,4 +1,4 @@
-"""All second derivatives of a converged energy along nuclear positions and an electric field.
+"""Second derivatives of a converged energy along nuclear positions and an electric field.
 
 With the overlap S(theta) and the coordinates v of the state (`dqc_lite.implicit`) the energy is
 E(theta, P(S, v)), stationary in v, and -W = dE/dS. Hence ``dE/dtheta = E_theta - tr(W S_theta)``,
@@ -27,14 +27,12 @@ from jax.flatten_util import ravel_pytree
 from dqc_lite import memory
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
-from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.implicit import relaxed
 from dqc_lite.implicit.orbitals import Converged
 from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
-from dqc_lite.jk import DensityFitted, density_fitted
 from dqc_lite.singlepoint import Problem
 
 MEMORY_SHARE = 0.25
@@ -44,9 +42,13 @@ MATRICES = 12
 """(spin, ao, ao) arrays of each direction that live at once."""
 
 
-def second_derivatives(problem: Problem, converged: Converged) -> Float[Array, "input input"]:
-    """d2E along (positions, electric field), flattened, hartree and bohr or atomic units."""
-    made = _second_derivatives(problem, converged, _chunk(converged))
+def second_derivatives(
+    problem: Problem, converged: Converged, in_field: bool
+) -> Float[Array, "input input"]:
+    """d2E along positions and, `in_field`, the field that is the last of the extra terms,
+    flattened, hartree and bohr or atomic units.
+    """
+    made = _second_derivatives(problem, converged, _chunk(converged), in_field)
     if converged.throw:
         made = verified(made, converged.poison)
     return made * converged.poison
@@ -58,16 +60,30 @@ def _chunk(converged: Converged) -> int:
     return max(1, int(MEMORY_SHARE * memory.budget_bytes() / one))
 
 
-@functools.partial(adaptive_jit, static_argnums=(2,))
-def _second_derivatives(problem: Problem, converged: Converged, chunk: int) -> Array:
-    flat, unflatten = ravel_pytree((problem.mol.positions, problem.electric_field))
-    units = jnp.eye(flat.size)
+def inputs(problem: Problem, in_field: bool) -> tuple[Array, Callable[[Array], Problem]]:
+    """Positions and, `in_field`, the field that is the last of the extra terms, flattened, and the
+    problem as a function of these.
+    """
+    *others, last = problem.method.extra_terms if in_field else (None,)
+    flat, unflatten = ravel_pytree((problem.mol.positions, last))
 
     def moved(x: Array) -> Problem:
         positions, field = unflatten(x)
+        method = problem.method
+        if in_field:
+            method = dataclasses.replace(method, extra_terms=(*others, field))
         mol = problem.mol.with_positions(positions)
-        return dataclasses.replace(problem, mol=mol, electric_field=field)
+        return dataclasses.replace(problem, mol=mol, method=method)
 
+    return flat, moved
+
+
+@functools.partial(adaptive_jit, static_argnums=(2, 3))
+def _second_derivatives(
+    problem: Problem, converged: Converged, chunk: int, in_field: bool
+) -> Array:
+    flat, moved = inputs(problem, in_field)
+    units = jnp.eye(flat.size)
     s, v = converged.overlap, _variable(converged)
     gradient = functools.partial(_gradient, moved, converged)
     _, overlap_along = jax.linearize(lambda x: operators.overlap(moved(x).mol.orbitals()), flat)
@@ -118,62 +134,16 @@ def _gradient(
 ) -> Array:
     """E_theta at fixed density matrix, as a function of what makes P or, `moving`, the inputs x."""
     density = relaxed.coordinates(converged).density_at(converged, overlap, variable)
-    held = _integrals(moved(x), converged) if moving else converged.integrals
+    held = converged.integrals
+    if moving:
+        there, orbitals = moved(x), moved(x).mol.orbitals()
+        held = there.hamiltonian().moving_integrals(there.mol, orbitals, held, converged.density)
 
     def differential(x: Array) -> Array:
         at = moved(x)
         return at.hamiltonian().differential(at.mol, at.mol.orbitals(), held, density)
 
     return jax.grad(differential)(x)
-
-
-def _integrals(problem: Problem, converged: Converged) -> tuple:
-    """The integrals from which terms make their `differential`: fitted ones move, those of the
-    others have no part in it.
-    """
-    orbitals = problem.mol.orbitals()
-    pairs = zip(problem.hamiltonian().terms, converged.integrals, strict=True)
-    return tuple(
-        tuple(_refitted(b, orbitals, omega, converged.density) for b, omega in _ranges(term, made))
-        if getattr(term, "density_fit", False)
-        else made
-        for term, made in pairs
-    )
-
-
-def _ranges(term: Any, builders: tuple) -> list[tuple[Any, Any]]:
-    """Builders of the whole repulsion and of its long range, with their attenuation."""
-    return list(zip(builders, (None, term.omega), strict=True))
-
-
-def _refitted(
-    builder: DensityFitted | None, orbitals: Orbitals, omega: Any, density: Density
-) -> DensityFitted | None:
-    """Fitted integrals of moved orbitals, between the occupied ones only.
-
-    All that the derivative of the energy at fixed density needs: it saves most of the work of the
-    fit, which grows with the square of the number of functions.
-    """
-    if builder is None:
-        return None
-    moved = builder.at(orbitals, omega)
-    q = _span(density)
-    three = operators.unpack(
-        operators.three_center(orbitals, moved.auxiliary, omega), orbitals.layout.nao
-    )
-    two = operators.two_center(moved.auxiliary, omega)
-    occupied = operators.pack(q.T @ three @ q)
-    factor, metric = density_fitted.fit_integrals(occupied, two, q.shape[1])
-    return dataclasses.replace(moved, factor=q @ factor @ q.T, metric=metric)
-
-
-def _span(density: Density) -> Float[Array, "ao any"]:
-    """Orthonormal columns whose space holds the factors of the density matrix."""
-    nao = density.matrix.shape[-1]
-    columns = jnp.concatenate([c for factor in density.factors for c in factor], axis=1)
-    if columns.shape[1] >= nao:
-        return jnp.eye(nao)
-    return jnp.linalg.qr(columns)[0]
 
 
 def _response(
