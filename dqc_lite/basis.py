@@ -191,6 +191,26 @@ class Orbitals:
     coefficients: Float[Array, " coefficient"]
     layout: Layout = static()
 
+    def beside(self, places: Float[Array, "place 3"]) -> Orbitals:
+        """The same functions, with centres at `places` (bohr) behind their own that bear none."""
+        centers = jnp.concatenate([self.centers, places])
+        return dataclasses.replace(
+            self, centers=centers, layout=_with_centers(self.layout, len(places))
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _with_centers(layout: Layout, count: int) -> Layout:
+    """A layout with centres more, without functions."""
+    nothing = (0,) * count
+    return dataclasses.replace(
+        layout,
+        symbols=(*layout.symbols, *("X",) * count),
+        numbers=(*layout.numbers, *nothing),
+        core_electrons=(*layout.core_electrons, *nothing),
+        names=(*layout.names, *("",) * count),
+    )
+
 
 def orbitals(positions: Float[Array, "atom 3"], basis: Basis) -> Orbitals:
     """Place the normalized basis functions on `positions` (bohr)."""
