@@ -7,26 +7,29 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree
-from dqc_lite._types import Array, Float
+from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import InputError
 from dqc_lite.integrals import operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import linear_differential, without_value
-from dqc_lite.terms.term import LinearTerm, as_array
+from dqc_lite.terms.term import Leaf, LinearTerm, as_array
 
 
 @pytree
 class ElectricField(LinearTerm):
-    """Energy of electrons and nuclei in a field (atomic units), about the coordinate origin.
+    """Energy of electrons and nuclei in a field, about the coordinate origin.
+
+    Attributes:
+        strength: (3,) atomic units.
 
     Raises InputError, when used, unless `strength` has three components.
     """
 
     name: ClassVar[str] = "electric_field"
 
-    strength: Float[Array, " 3"]
+    strength: Leaf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strength", as_array(self.strength))

@@ -23,7 +23,7 @@ from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import _gaussian_charges as gaussian
 from dqc_lite.terms._differential import differential_of, without_value
-from dqc_lite.terms.term import LinearTerm, as_array
+from dqc_lite.terms.term import Leaf, LinearTerm, as_array
 
 CLOSEST = 1e-4
 """Bohr between a point charge and a nucleus, below which it is taken for a mistake."""
@@ -46,9 +46,9 @@ class PointCharges(LinearTerm):
 
     name: ClassVar[str] = "point_charges"
 
-    charges: Float[Array, " charge"]
-    places: Float[Array, "charge 3"]
-    widths: Float[Array, " charge"] | None = None
+    charges: Leaf
+    places: Leaf
+    widths: Leaf = None
 
     def __post_init__(self) -> None:
         for name in ("charges", "places", "widths"):

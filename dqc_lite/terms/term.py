@@ -17,6 +17,10 @@ from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import without_value
 
 
+Leaf = Any
+"""An array; in the leaves of inputs JAX puts markers of its own too, which are none."""
+
+
 class Term(abc.ABC):
     """A part of the energy, a function of the molecule and of the density matrix.
 
