@@ -8,10 +8,12 @@ from dqc_lite.terms.hamiltonian import Hamiltonian
 from dqc_lite.terms.nonlocal_correlation import NonlocalCorrelation
 from dqc_lite.terms.nuclear_repulsion import NuclearRepulsion
 from dqc_lite.terms.one_electron import CorePotential, Kinetic, NuclearAttraction
+from dqc_lite.terms.pcm import PCM
 from dqc_lite.terms.point_charges import PointCharges
 from dqc_lite.terms.term import LinearTerm, Term
 
 __all__ = [
+    "PCM",
     "CorePotential",
     "Dispersion",
     "ElectricField",

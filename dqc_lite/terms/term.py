@@ -16,7 +16,6 @@ from dqc_lite.errors import InputError
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import without_value
 
-
 Leaf = Any
 """An array; in the leaves of inputs JAX puts markers of its own too, which are none."""
 
