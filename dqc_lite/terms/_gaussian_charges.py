@@ -9,8 +9,9 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dqc_lite._types import Array, Float
+from dqc_lite._types import Array
 
 SMALL = 0.1
 """Arguments below which the series is summed: 10 terms are exact there."""
@@ -23,7 +24,7 @@ has the spherical harmonic ``1/(2 sqrt(pi))`` in it.
 """
 
 
-def potential(exponent: Float[Array, " *any"], squared: Float[Array, " *any"]) -> Array:
+def potential(exponent: Array | np.ndarray, squared: Array) -> Array:
     """``erf(sqrt(a) r)/r``, hartree per e, from a (bohr^-2) and r^2 (bohr^2).
 
     The interaction of two such charges has the exponent ``a b/(a + b)``, and at distance 0 it is
@@ -32,7 +33,7 @@ def potential(exponent: Float[Array, " *any"], squared: Float[Array, " *any"]) -
     return jnp.sqrt(exponent) * _reduced(exponent * squared)
 
 
-def field(exponent: Float[Array, " *any"], squared: Float[Array, " *any"]) -> Array:
+def field(exponent: Array | np.ndarray, squared: Array) -> Array:
     """The potential's ``-(dV/dr)/r``, hartree/bohr^2 per e."""
     return -2.0 * exponent**1.5 * _reduced_slope(exponent * squared)
 
