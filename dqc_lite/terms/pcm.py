@@ -60,7 +60,7 @@ class Dielectric:
         inverse: (point, point) of (1 - f X) T, a constant: it solves, what is solved says the rest.
     """
 
-    factor: Float[Array, ""]
+    factor: Leaf
     switches: Float[Array, " point"]
     coulomb: Float[Array, "point point"]
     field: Float[Array, "point point"] | None
@@ -131,7 +131,7 @@ class PCM(Term):
     eps: Leaf = 78.4
     method: str = static(default="C-PCM")
     radii: Any = static(default=None)
-    scale: float = static(default=1.2)
+    scale: int | float = static(default=1.2)
     points: int = static(default=302)
 
     def __post_init__(self) -> None:
