@@ -41,6 +41,9 @@ MEMORY_SHARE = 0.25
 MATRICES = 12
 """(spin, ao, ao) arrays of each direction that live at once."""
 
+COPIES = 4
+"""Of the integrals that move, in each direction."""
+
 
 def second_derivatives(
     problem: Problem, converged: Converged, in_field: bool
@@ -48,16 +51,34 @@ def second_derivatives(
     """d2E along positions and, `in_field`, the field that is the last of the extra terms,
     flattened, hartree and bohr or atomic units.
     """
-    made = _second_derivatives(problem, converged, _chunk(converged), in_field)
+    made = _second_derivatives(problem, converged, _chunk(problem, converged), in_field)
     if converged.throw:
         made = verified(made, converged.poison)
     return made * converged.poison
 
 
-def _chunk(converged: Converged) -> int:
+def _chunk(problem: Problem, converged: Converged) -> int:
     """Directions to be treated together."""
-    one = 8 * MATRICES * converged.density.matrix.size
-    return max(1, int(MEMORY_SHARE * memory.budget_bytes() / one))
+    numbers = MATRICES * converged.density.matrix.size + COPIES * _moving_size(problem, converged)
+    return max(1, int(MEMORY_SHARE * memory.budget_bytes() / (8 * numbers)))
+
+
+def _moving_size(problem: Problem, converged: Converged) -> int:
+    """Numbers in the integrals that are not constants along the nuclei."""
+
+    def moving(problem: Problem, converged: Converged) -> list[Array]:
+        constants = jax.tree.leaves(converged.integrals)
+        leaves = jax.tree.leaves(_moving_integrals(problem, converged))
+        return [x for x in leaves if all(x is not y for y in constants)]
+
+    return sum(x.size for x in jax.eval_shape(moving, problem, converged))
+
+
+def _moving_integrals(problem: Problem, converged: Converged) -> tuple:
+    """What the terms make their `differential` from, at the positions of the problem."""
+    mol, held = problem.mol, converged.integrals
+    hamiltonian = problem.hamiltonian()
+    return hamiltonian.moving_integrals(mol, mol.orbitals(), held, converged.density)
 
 
 def inputs(problem: Problem, in_field: bool) -> tuple[Array, Callable[[Array], Problem]]:
@@ -134,10 +155,7 @@ def _gradient(
 ) -> Array:
     """E_theta at fixed density matrix, as a function of what makes P or, `moving`, the inputs x."""
     density = relaxed.coordinates(converged).density_at(converged, overlap, variable)
-    held = converged.integrals
-    if moving:
-        there, orbitals = moved(x), moved(x).mol.orbitals()
-        held = there.hamiltonian().moving_integrals(there.mol, orbitals, held, converged.density)
+    held = _moving_integrals(moved(x), converged) if moving else converged.integrals
 
     def differential(x: Array) -> Array:
         at = moved(x)

@@ -29,7 +29,7 @@ def test_a_field_is_a_term() -> None:
     mol = molecule("hf", "sto-3g")
     term = ElectricField(FIELD)
     argument, given = {"electric_field": FIELD}, {"method": _hf(term)}
-    for function in (dqc.energy, dqc.forces, dqc.dipole, dqc.hessian):
+    for function in (dqc.energy, dqc.forces, dqc.dipole):
         np.testing.assert_allclose(
             function(mol, solver=TIGHT, **argument), function(mol, solver=TIGHT, **given),
             atol=1e-12,
@@ -86,7 +86,7 @@ def test_every_solver(solver: str) -> None:
     assert abs(float(sum(found.energies.values()) - found.energy)) < 1e-10
 
 
-@pytest.mark.parametrize("method", ["hf", "ks"])
+@pytest.mark.parametrize("method", ["hf", pytest.param("ks", marks=pytest.mark.slow)])
 def test_check_gradients(method: str) -> None:
     mol = molecule("h2", "sto-3g")
     terms = (OUTSIDE, LIQUID)
@@ -129,6 +129,7 @@ def test_third_derivatives_with_a_continuum() -> None:
     np.testing.assert_allclose(found[..., 2], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_vibrations() -> None:
     """Their Hessian is that of the terms; the infrared intensities follow the dipole moment."""
     mol, method = molecule("h2", "sto-3g"), _hf(LIQUID)
