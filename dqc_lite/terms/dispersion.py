@@ -14,10 +14,12 @@ from dqc_lite._pytree import pytree, static
 from dqc_lite._tangents import zero
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
+from dqc_lite.density import Density
 from dqc_lite.errors import ResponseError
 from dqc_lite.integrals.callback import host_call
 from dqc_lite.interop import dispersion
 from dqc_lite.molecule import Molecule
+from dqc_lite.terms._differential import without_value
 from dqc_lite.terms.term import LinearTerm
 
 STEP = 0.02
@@ -52,6 +54,11 @@ class Dispersion(LinearTerm):
         numbers = tuple(mol.layout.numbers[i] for i in real)
         energy = _energy(numbers, mol.charge, self.model, self.functional)
         return energy(mol.positions[np.asarray(real)])
+
+    def differential(
+        self, mol: Molecule, orbitals: Orbitals, integrals: tuple[Array, Array], density: Density
+    ) -> Array:
+        return without_value(self.energy(mol))
 
 
 @functools.lru_cache(maxsize=32)

@@ -106,6 +106,12 @@ class Surface:
         """v, hartree per e, of a density matrix over pairs, those of m > n counted twice."""
         return self.nuclei - self.electrons @ pairs
 
+    def answer(
+        self, potentials: Float[Array, " point"]
+    ) -> tuple[Float[Array, ""], Float[Array, " point"]]:
+        """The energy, hartree, and its derivative, the charges of the symmetric part of q, e."""
+        return jax.value_and_grad(self.dielectric.energy)(potentials)
+
 
 @pytree
 class PCM(Term):
@@ -158,25 +164,19 @@ class PCM(Term):
         )
 
     def evaluate(self, surface: Surface, density: Density) -> tuple[dict[str, Array], Array]:
-        pairs = _pairs(density)
-        energy, charges = jax.value_and_grad(surface.dielectric.energy)(surface.potentials(pairs))
+        energy, charges = surface.answer(surface.potentials(_pairs(density)))
         fock = -operators.unpack(charges @ surface.electrons, density.matrix.shape[-1])
         return {"pcm": energy}, fock[None]
 
     def differential(
         self, mol: Molecule, orbitals: Orbitals, surface: Surface, density: Density
     ) -> Array:
-        pairs, spheres = _pairs(density), self._spheres(mol)
-        potentials = surface.potentials(pairs)
-        charges = jax.grad(surface.dielectric.energy)(potentials)
-        moving = self._dielectric(mol, surface.dielectric.inverse)
-        return summed([
-            without_value(moving.energy(potentials)),
-            without_value(jnp.vdot(charges, _potential_of_nuclei(spheres, *_nuclei(mol)))),
-            differentials.three_center(
-                orbitals, cavity(spheres).functions(mol.positions), -charges[:, None] * pairs
-            ),
-        ])  # fmt: skip
+        spheres, inverse = self._spheres(mol), surface.dielectric.inverse
+        potentials, charges, dual = _fixed(surface, density)
+        moving = (mol.positions, mol.charges, self.eps)
+        at = _at_fixed(spheres, self.method, moving, (inverse, potentials, charges))
+        functions = cavity(spheres).functions(mol.positions)
+        return summed([without_value(at), differentials.three_center(orbitals, functions, dual)])
 
     def moving_integrals(
         self, mol: Molecule, orbitals: Orbitals, surface: Surface, density: Density
@@ -187,15 +187,9 @@ class PCM(Term):
         spheres = self._spheres(mol)
         return Surface(
             electrons=operators.three_center(orbitals, cavity(spheres).functions(mol.positions)),
-            nuclei=_potential_of_nuclei(spheres, *_nuclei(mol)),
-            dielectric=self._dielectric(mol, inverse),
+            nuclei=_potential_of_nuclei(spheres, mol.positions, mol.charges),
+            dielectric=_dielectric(spheres, self.method, mol.positions, self.eps, inverse),
         )
-
-    def _dielectric(self, mol: Molecule, inverse: Array | None) -> Dielectric:
-        ief = self.method == "IEF-PCM"
-        switches, coulomb, field = _matrices(self._spheres(mol), ief, mol.positions)
-        factor = (self.eps - 1.0) / (self.eps + (1.0 if ief else 0.0))
-        return Dielectric(jnp.asarray(factor), switches, coulomb, field, inverse)
 
     def _spheres(self, mol: Molecule) -> Spheres:
         return Spheres.of(mol.layout, self.radii, self.scale, self.points)
@@ -212,8 +206,24 @@ def _pairs(density: Density) -> Float[Array, " pair"]:
     return operators.pack(total * (2.0 - jnp.eye(len(total))))
 
 
-def _nuclei(mol: Molecule) -> tuple[Array, Array]:
-    return mol.positions, mol.charges
+@adaptive_jit
+def _fixed(surface: Surface, density: Density) -> tuple[Array, Array, Array]:
+    """Potentials, charges, and the derivative of the energy along those of the electrons."""
+    pairs = _pairs(density)
+    potentials = surface.potentials(pairs)
+    _, charges = surface.answer(potentials)
+    return potentials, charges, -charges[:, None] * pairs
+
+
+@functools.partial(adaptive_jit, static_argnums=(0, 1))
+def _at_fixed(
+    spheres: Spheres, method: str, moving: tuple, fixed: tuple[Array, Array, Array]
+) -> Float[Array, ""]:
+    """What moves the energy at fixed potentials, charges and density, but for the electrons'."""
+    (positions, nuclei, eps), (inverse, potentials, charges) = moving, fixed
+    dielectric = _dielectric(spheres, method, positions, eps, inverse)
+    outside = jnp.vdot(charges, _potential_of_nuclei(spheres, positions, nuclei))
+    return dielectric.energy(potentials) + outside
 
 
 @functools.partial(adaptive_jit, static_argnums=(0,))
@@ -226,17 +236,22 @@ def _potential_of_nuclei(
 
 
 @functools.partial(adaptive_jit, static_argnums=(0, 1))
-def _matrices(
-    spheres: Spheres, ief: bool, positions: Float[Array, "atom 3"]
-) -> tuple[Array, Array, Array | None]:
-    """F, T and X."""
-    made = cavity(spheres)
+def _dielectric(
+    spheres: Spheres,
+    method: str,
+    positions: Float[Array, "atom 3"],
+    eps: Leaf,
+    inverse: Float[Array, "point point"] | None,
+) -> Dielectric:
+    made, ief = cavity(spheres), method == "IEF-PCM"
     switches, squared = made.switches(positions), made.squared_distances(positions)
     own = np.eye(spheres.count, dtype=bool)
     # the self-interaction is that of distance 0, divided by the switch
     coulomb = gaussian.potential(made.pair_exponents, squared)
     coulomb *= jnp.where(own, 1.0, switches[:, None])
-    return switches, coulomb, _field(made, positions, switches, squared) if ief else None
+    field = _field(made, positions, switches, squared) if ief else None
+    factor = (eps - 1.0) / (eps + (1.0 if ief else 0.0))
+    return Dielectric(factor, switches, coulomb, field, inverse)
 
 
 def _field(made: Cavity, positions: Array, switches: Array, squared: Array) -> Array:
