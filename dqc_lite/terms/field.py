@@ -14,7 +14,7 @@ from dqc_lite.errors import InputError
 from dqc_lite.integrals import operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import linear_differential, without_value
-from dqc_lite.terms.term import Leaf, LinearTerm, as_array
+from dqc_lite.terms.term import Leaf, LinearTerm, as_array, require_array
 
 
 @pytree
@@ -32,9 +32,10 @@ class ElectricField(LinearTerm):
     strength: Leaf
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "strength", as_array(self.strength))
+        object.__setattr__(self, "strength", as_array("electric_field", self.strength))
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
+        require_array("electric_field", self.strength)
         if jnp.shape(self.strength) != (3,):
             raise InputError(
                 f"electric_field has shape {jnp.shape(self.strength)}; give 3 components (a.u.)."

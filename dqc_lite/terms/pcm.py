@@ -40,7 +40,7 @@ from dqc_lite.molecule import Molecule
 from dqc_lite.terms import _gaussian_charges as gaussian
 from dqc_lite.terms._cavity import Cavity, Spheres, cavity, checked_points, checked_radii
 from dqc_lite.terms._differential import without_value
-from dqc_lite.terms.term import Leaf, Term
+from dqc_lite.terms.term import Leaf, Term, as_array, require_array
 
 METHODS = ("C-PCM", "IEF-PCM")
 
@@ -146,6 +146,7 @@ class PCM(Term):
         scale = self.scale
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < 100:
             raise InputError(f"scale = {scale!r} must be a positive factor of the radii.")
+        object.__setattr__(self, "eps", as_array("eps", self.eps))
         object.__setattr__(self, "radii", checked_radii(self.radii))
         object.__setattr__(self, "points", checked_points(self.points))
 
@@ -195,6 +196,9 @@ class PCM(Term):
         return Spheres.of(mol.layout, self.radii, self.scale, self.points)
 
     def _check(self) -> None:
+        require_array("eps", self.eps)
+        if self.eps is None:
+            raise InputError("eps = None is no number; give a relative permittivity, such as 78.4.")
         if jnp.shape(self.eps) != ():
             raise InputError(f"eps has shape {jnp.shape(self.eps)}; give one number.")
         if not isinstance(self.eps, jax.core.Tracer) and not float(self.eps) >= 1.0:

@@ -23,7 +23,7 @@ from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import _gaussian_charges as gaussian
 from dqc_lite.terms._differential import differential_of, without_value
-from dqc_lite.terms.term import Leaf, LinearTerm, as_array
+from dqc_lite.terms.term import Leaf, LinearTerm, as_array, require_array
 
 CLOSEST = 1e-4
 """Bohr between a point charge and a nucleus, below which it is taken for a mistake."""
@@ -52,7 +52,7 @@ class PointCharges(LinearTerm):
 
     def __post_init__(self) -> None:
         for name in ("charges", "places", "widths"):
-            object.__setattr__(self, name, as_array(getattr(self, name)))
+            object.__setattr__(self, name, as_array(name, getattr(self, name)))
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
         self._check(mol)
@@ -101,6 +101,8 @@ class PointCharges(LinearTerm):
         return Orbitals(beside.centers, exponents, coefficients, layout)
 
     def _check(self, mol: Molecule) -> None:
+        for name in ("charges", "places", "widths"):
+            require_array(name, getattr(self, name))
         shapes = jnp.shape(self.charges), jnp.shape(self.places)
         if len(shapes[0]) != 1 or shapes[1] != (*shapes[0], 3):
             raise InputError(

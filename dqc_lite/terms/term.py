@@ -13,7 +13,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import InputError
-from dqc_lite.molecule import Molecule
+from dqc_lite.molecule import Molecule, require_x64
 from dqc_lite.terms._differential import without_value
 
 Leaf = Any
@@ -77,13 +77,32 @@ class Term(abc.ABC):
         return self.prepare(mol, orbitals)
 
 
-def as_array(given: Any) -> Any:
-    """What a user gives for a leaf as a float64 array; what JAX puts there as it is."""
-    if isinstance(given, list | tuple) or (
-        isinstance(given, np.ndarray) and given.dtype.kind in "iuf"
-    ):
-        return jnp.asarray(given, float)
-    return given
+def as_array(name: str, given: Any) -> Any:
+    """Numbers that a user gives for a leaf as float or float64 array; what JAX puts there as it is.
+
+    Raises:
+        InputError: text, or truth values.
+        PrecisionError: double precision is off.
+    """
+    leaves = jax.tree.leaves(given)
+    if any(isinstance(x, str | bytes | bool) for x in leaves):
+        raise InputError(f"{name} = {given!r} must be numbers.")
+    if isinstance(given, int | float | np.number):
+        return float(given)
+    if not all(isinstance(x, int | float | np.number | np.ndarray) for x in leaves) or not leaves:
+        return given
+    try:
+        made = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        return given
+    require_x64()
+    return jnp.asarray(made, float) if made.dtype.kind in "iuf" else given
+
+
+def require_array(name: str, leaf: Any) -> None:
+    """Raise InputError for a leaf that is still a list."""
+    if isinstance(leaf, list | tuple):
+        raise InputError(f"{name} = {leaf!r} is no array of numbers; give one.")
 
 
 def checked(terms: Any) -> tuple[Term, ...]:
