@@ -76,6 +76,8 @@ class Problem:
         require_x64()
         start = guesses.read(guess, mol)
         method = method or HF()
+        if electric_field is not None:
+            electric_field = jnp.asarray(electric_field, float)
         _require_finite({"mol": mol, "method": method, "electric_field": electric_field})
         if electric_field is not None:
             method = in_field(method, electric_field)
@@ -87,10 +89,9 @@ class Problem:
         return self.method.hamiltonian(self.mol)
 
 
-def in_field(method: Method, strength: Any) -> Method:
+def in_field(method: Method, strength: Float[Array, " 3"]) -> Method:
     """The method with an electric field (3,), atomic units, as its last extra term."""
-    field = ElectricField(jnp.asarray(strength, float))
-    return dataclasses.replace(method, extra_terms=(*method.extra_terms, field))
+    return dataclasses.replace(method, extra_terms=(*method.extra_terms, ElectricField(strength)))
 
 
 def _described(
@@ -149,12 +150,20 @@ def _self_consistent(problem: Problem) -> tuple[Any, Array, SCFState]:
 
 
 def _require_finite(inputs: dict[str, Any]) -> None:
-    """Raise `NonFiniteError` for NaN or infinity; integral codes skip what they cannot compare."""
+    """Raise `NonFiniteError` for NaN or infinity; integral codes skip what they cannot compare.
+
+    And `InputError` for what is no number.
+    """
     for path, leaf in jax.tree.leaves_with_path(inputs):
-        if isinstance(leaf, jax.core.Tracer) or np.isfinite(values := np.asarray(leaf)).all():
+        if isinstance(leaf, jax.core.Tracer):
+            continue
+        values = np.asarray(leaf)
+        name = jax.tree_util.keystr(path).replace("['", "").replace("']", "")
+        if values.dtype.kind not in "iufc":
+            raise InputError(f"{name} = {leaf!r} is no number; give one.")
+        if np.isfinite(values).all():
             continue
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        name = jax.tree_util.keystr(path).replace("['", "").replace("']", "")
         raise NonFiniteError(f"{name} holds {values[where]} at {where}; give finite numbers.")
 
 

@@ -32,7 +32,7 @@ class ElectricField(LinearTerm):
     strength: Leaf
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "strength", as_array("electric_field", self.strength))
+        object.__setattr__(self, "strength", as_array(self.strength))
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
         require_array("electric_field", self.strength)

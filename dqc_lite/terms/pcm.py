@@ -146,7 +146,7 @@ class PCM(Term):
         scale = self.scale
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < 100:
             raise InputError(f"scale = {scale!r} must be a positive factor of the radii.")
-        object.__setattr__(self, "eps", as_array("eps", self.eps))
+        object.__setattr__(self, "eps", as_array(self.eps))
         object.__setattr__(self, "radii", checked_radii(self.radii))
         object.__setattr__(self, "points", checked_points(self.points))
 

@@ -52,7 +52,7 @@ class PointCharges(LinearTerm):
 
     def __post_init__(self) -> None:
         for name in ("charges", "places", "widths"):
-            object.__setattr__(self, name, as_array(name, getattr(self, name)))
+            object.__setattr__(self, name, as_array(getattr(self, name)))
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
         self._check(mol)

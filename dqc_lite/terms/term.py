@@ -77,20 +77,19 @@ class Term(abc.ABC):
         return self.prepare(mol, orbitals)
 
 
-def as_array(name: str, given: Any) -> Any:
-    """Numbers that a user gives for a leaf as float or float64 array; what JAX puts there as it is.
+def as_array(given: Any) -> Any:
+    """Numbers that a user gives for a leaf as float or float64 array; what else stands there in
+    trees like an input (markers of JAX, labels, masks) as it is.
 
     Raises:
-        InputError: text, or truth values.
         PrecisionError: double precision is off.
     """
     leaves = jax.tree.leaves(given)
-    if any(isinstance(x, str | bytes | bool) for x in leaves):
-        raise InputError(f"{name} = {given!r} must be numbers.")
+    numbers = [isinstance(x, int | float | np.number | np.ndarray) for x in leaves]
+    if not numbers or not all(numbers) or any(isinstance(x, bool) for x in leaves):
+        return given
     if isinstance(given, int | float | np.number):
         return float(given)
-    if not all(isinstance(x, int | float | np.number | np.ndarray) for x in leaves) or not leaves:
-        return given
     try:
         made = np.asarray(given)
     except ValueError:  # rows of different lengths
