@@ -46,6 +46,7 @@ import dqc_lite as dqc
 from dqc_lite.integrals import operators
 from dqc_lite.scf import diis_loop, guess
 from dqc_lite.scf.diis import History
+from dqc_lite.singlepoint import in_field
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
@@ -120,7 +121,7 @@ def unrolled(mol: dqc.Molecule, method: dqc.HF | dqc.KS, cycles: int) -> Callabl
     weights = History.weights
 
     def function(field: jax.Array) -> jax.Array:
-        hamiltonian = method.hamiltonian(mol, field)
+        hamiltonian = in_field(method, field).hamiltonian(mol)
         integrals = hamiltonian.prepare(mol, orbitals)
         problem = diis_loop._problem(hamiltonian, integrals, overlap, reference)
         constant = mock.patch.object(

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dqc_lite import errors, fit, linalg
+    from dqc_lite import errors, fit, linalg, terms
     from dqc_lite.basis import Basis
     from dqc_lite.gradcheck import check_gradients
     from dqc_lite.grid.atomic import Grid
@@ -86,7 +86,7 @@ _HOME = {
     "thermochemistry": "dqc_lite.properties.thermochemistry",
     "vibrations": "dqc_lite.properties.vibrations",
 }
-_MODULES = ("errors", "fit", "linalg", "units")
+_MODULES = ("errors", "fit", "linalg", "terms", "units")
 
 __version__ = "0.1.0"
 __all__ = [*_HOME, *_MODULES]

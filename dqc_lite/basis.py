@@ -30,6 +30,8 @@ class Layout:
     ``ecp_rows`` are libcint's rows of effective core potentials, pointing into ``ecp_parameters``.
     ``names`` of the basis set of each atom ('' if none) and ``reference_exponents``, those of the
     basis as built, decide on the default auxiliary basis.
+    ``displacements`` (shell, 3) in bohr lead from the atom of a shell, with which it moves, to its
+    centre; they are empty where shells sit on their atoms.
     """
 
     symbols: tuple[str, ...]
@@ -44,6 +46,7 @@ class Layout:
     ecp_parameters: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     names: tuple[str, ...] = ()
     reference_exponents: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    displacements: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
 
     @functools.cached_property
     def _key(self) -> tuple:
@@ -190,6 +193,43 @@ class Orbitals:
     exponents: Float[Array, " prim"]
     coefficients: Float[Array, " coefficient"]
     layout: Layout = static()
+
+    def beside(self, places: Float[Array, "place 3"]) -> Orbitals:
+        """The same functions, with centres at `places` (bohr) behind their own that bear none."""
+        centers = jnp.concatenate([self.centers, places])
+        return dataclasses.replace(
+            self, centers=centers, layout=_with_centers(self.layout, len(places))
+        )
+
+    def separated(self) -> Orbitals:
+        """The same functions with centres where the shells are, if that is beside their atoms."""
+        if not len(self.layout.displacements):
+            return self
+        centers = self.centers[self.layout.atom] + self.layout.displacements
+        return dataclasses.replace(self, centers=centers, layout=_separated(self.layout))
+
+
+@functools.lru_cache(maxsize=16)
+def _separated(layout: Layout) -> Layout:
+    """Every shell on a centre of its own."""
+    count = layout.nshell
+    return dataclasses.replace(
+        layout, symbols=("X",) * count, numbers=(0,) * count, core_electrons=(0,) * count,
+        atom=np.arange(count), names=("",) * count, displacements=np.zeros((0, 3)),
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=16)
+def _with_centers(layout: Layout, count: int) -> Layout:
+    """A layout with centres more, without functions."""
+    nothing = (0,) * count
+    return dataclasses.replace(
+        layout,
+        symbols=(*layout.symbols, *("X",) * count),
+        numbers=(*layout.numbers, *nothing),
+        core_electrons=(*layout.core_electrons, *nothing),
+        names=(*layout.names, *("",) * count),
+    )
 
 
 def orbitals(positions: Float[Array, "atom 3"], basis: Basis) -> Orbitals:

@@ -9,7 +9,6 @@ import numpy as np
 
 from dqc_lite._arguments import named_arguments, shown
 from dqc_lite._pytree import pytree, static
-from dqc_lite._types import Array, Float
 from dqc_lite.errors import (
     BasisError,
     BasisTooSmallError,
@@ -25,7 +24,6 @@ from dqc_lite.scf.reference import Reference
 from dqc_lite.terms import (
     CorePotential,
     Dispersion,
-    ElectricField,
     ElectronRepulsion,
     ExchangeCorrelation,
     Hamiltonian,
@@ -33,7 +31,9 @@ from dqc_lite.terms import (
     NonlocalCorrelation,
     NuclearAttraction,
     NuclearRepulsion,
+    Term,
 )
+from dqc_lite.terms.term import checked
 from dqc_lite.xc.functional import Functional
 
 Restricted = bool | None | Literal["rohf"]
@@ -54,20 +54,23 @@ class HF:
             energy E - sigma S. None: the lowest orbitals are full.
         occupations: electrons of each orbital from the lowest up, one tuple, or one for each spin
             when unrestricted: fractions are allowed, as in spherical atoms.
+        extra_terms: energy terms to add, a tuple of `dqc_lite.terms.Term`, such as
+            `dqc_lite.terms.PointCharges`; their leaves are differentiable inputs.
     """
 
     restricted: Restricted = static(default=None)
     density_fit: bool | str = static(default=False)
     smearing: float | None = static(default=None)
     occupations: Occupations = static(default=None)
+    extra_terms: tuple[Term, ...] = ()
 
     def __post_init__(self) -> None:
         _check_state(self)
 
-    def hamiltonian(self, mol: Molecule, field: Float[Array, " 3"] | None) -> Hamiltonian:
-        """Energy terms for this molecule; `field` in atomic units."""
-        core = one_electron_terms(mol, field)
-        return Hamiltonian((*core, ElectronRepulsion(1.0, self.density_fit)))
+    def hamiltonian(self, mol: Molecule) -> Hamiltonian:
+        """Energy terms for this molecule."""
+        repulsion = ElectronRepulsion(1.0, self.density_fit)
+        return Hamiltonian((*one_electron_terms(mol), repulsion, *self.extra_terms))
 
     def reference(self, mol: Molecule) -> Reference:
         """The kind of determinant.
@@ -93,7 +96,7 @@ class KS:
         dispersion: None, "d3bj", "d3zero" or "d4" with the damping of the functional, or of
             another as in "d3bj:pbe"; not beside VV10.
         nonlocal_grid_level: of the grid of nonlocal correlation (VV10).
-        smearing, occupations: as in `HF`.
+        smearing, occupations, extra_terms: as in `HF`.
 
     Raises:
         FunctionalError, MethodError, BasisError, InputError.
@@ -107,6 +110,7 @@ class KS:
     nonlocal_grid_level: int | Grid = static(default=3)
     smearing: float | None = static(default=None)
     occupations: Occupations = static(default=None)
+    extra_terms: tuple[Term, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.xc, str):
@@ -137,10 +141,10 @@ class KS:
         object.__setattr__(self, "xc", xc)
         object.__setattr__(self, "dispersion", carried or self.dispersion)
 
-    def hamiltonian(self, mol: Molecule, field: Float[Array, " 3"] | None) -> Hamiltonian:
-        """Energy terms for this molecule; `field` in atomic units."""
+    def hamiltonian(self, mol: Molecule) -> Hamiltonian:
+        """Energy terms for this molecule."""
         xc = self.xc
-        terms = one_electron_terms(mol, field)
+        terms = one_electron_terms(mol)
         terms += (
             ElectronRepulsion(
                 xc.exact_exchange, self.density_fit, xc.long_range_exchange, xc.omega
@@ -153,7 +157,7 @@ class KS:
             terms += (NonlocalCorrelation(parameters, weight, self.nonlocal_grid_level),)
         if self.dispersion is not None:
             terms += (Dispersion(*dispersion.parse(self.dispersion, xc.name)),)
-        return Hamiltonian(terms)
+        return Hamiltonian((*terms, *self.extra_terms))
 
     def reference(self, mol: Molecule) -> Reference:
         """The kind of determinant.
@@ -235,6 +239,7 @@ def _check_counted_once(dispersion: str, xc: Functional) -> None:
 
 
 def _check_state(method: Method) -> None:
+    object.__setattr__(method, "extra_terms", checked(method.extra_terms))
     _check_restricted(method.restricted)
     _check_density_fit(method.density_fit)
     if method.occupations is not None:
@@ -278,13 +283,11 @@ def _check_density_fit(density_fit: bool | str) -> None:
         )
 
 
-def one_electron_terms(mol: Molecule, field: Float[Array, " 3"] | None) -> tuple:
+def one_electron_terms(mol: Molecule) -> tuple[Term, ...]:
     """The terms every method shares."""
-    terms: tuple = (NuclearRepulsion(), Kinetic(), NuclearAttraction())
+    terms: tuple[Term, ...] = (NuclearRepulsion(), Kinetic(), NuclearAttraction())
     if mol.layout.has_ecp:
         terms = (*terms, CorePotential())
-    if field is not None:
-        terms = (*terms, ElectricField(field))
     return terms
 
 

@@ -27,6 +27,7 @@ from dqc_lite._warnings import warn
 from dqc_lite.errors import (
     BasisTooSmallError,
     InputError,
+    MethodError,
     NonFiniteError,
     SCFNotConvergedError,
 )
@@ -52,6 +53,7 @@ from dqc_lite.scf.solution import Certificate, Solution
 from dqc_lite.scf.solver import Solver
 from dqc_lite.scf.solvers import solver_of
 from dqc_lite.scf.state import SCFState
+from dqc_lite.terms import ElectricField
 
 
 @pytree
@@ -60,7 +62,6 @@ class Problem:
 
     mol: Molecule
     method: Method
-    electric_field: Float[Array, " 3"] | None
     guess: Start
     solver: Solver = static()
     throw: bool = static()
@@ -82,17 +83,29 @@ class Problem:
         start = guesses.read(guess, mol)
         if electric_field is not None:
             electric_field = jnp.asarray(electric_field, float)
-            if electric_field.shape != (3,):
-                raise InputError(
-                    f"electric_field has shape {electric_field.shape}; give 3 components (a.u.)."
-                )
         _require_finite({"mol": mol, "method": method, "electric_field": electric_field})
+        if electric_field is not None:
+            method = in_field(method, electric_field)
         path = None if checkpoint is None else os.fspath(checkpoint)
         solver = solver_of(solver)
-        return cls(mol, method, electric_field, start, solver, throw, path)
+        return cls(mol, method, start, solver, throw, path)
 
     def hamiltonian(self):
-        return self.method.hamiltonian(self.mol, self.electric_field)
+        return self.method.hamiltonian(self.mol)
+
+
+def in_field(method: Method, strength: Float[Array, " 3"]) -> Method:
+    """The method with an electric field (3,), atomic units, as its last extra term.
+
+    Raises:
+        MethodError: a method of one's own that takes no extra terms.
+    """
+    if not hasattr(method, "extra_terms"):
+        raise MethodError(
+            f"electric_field: the method {type(method).__name__} takes no extra_terms; add that "
+            "field to it, and the terms in it to its hamiltonian."
+        )
+    return dataclasses.replace(method, extra_terms=(*method.extra_terms, ElectricField(strength)))
 
 
 def _described(
@@ -124,16 +137,24 @@ def _self_consistent(problem: Problem) -> tuple[Any, Array, SCFState]:
     start = guesses.begin(problem.guess, mol, orbitals, reference)
     scf = SelfConsistency.build(hamiltonian, integrals, overlap, reference)
     state = _run(problem.solver, scf, start, _files(problem, reference))
-    return integrals, overlap, _poisoned(state, (mol, problem.method, problem.electric_field))
+    return integrals, overlap, _poisoned(state, (mol, problem.method))
 
 
 def _require_finite(inputs: dict[str, Any]) -> None:
-    """Raise `NonFiniteError` for NaN or infinity; integral codes skip what they cannot compare."""
+    """Raise `NonFiniteError` for NaN or infinity; integral codes skip what they cannot compare.
+
+    And `InputError` for what is no number.
+    """
     for path, leaf in jax.tree.leaves_with_path(inputs):
-        if isinstance(leaf, jax.core.Tracer) or np.isfinite(values := np.asarray(leaf)).all():
+        if isinstance(leaf, jax.core.Tracer):
+            continue
+        values = np.asarray(leaf)
+        name = jax.tree_util.keystr(path).replace("['", "").replace("']", "")
+        if values.dtype.kind not in "iufc":
+            raise InputError(f"{name} = {leaf!r} is no number; give one.")
+        if np.isfinite(values).all():
             continue
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        name = jax.tree_util.keystr(path).replace("['", "").replace("']", "")
         raise NonFiniteError(f"{name} holds {values[where]} at {where}; give finite numbers.")
 
 
@@ -170,7 +191,7 @@ def _files(problem: Problem, reference: Reference) -> Files | None:
     checkpoint = problem.guess.checkpoint
     if problem.checkpoint is None and checkpoint is None:
         return None
-    parts = problem.mol, problem.method, problem.electric_field
+    parts = problem.mol, problem.method
     if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(parts)):
         if problem.checkpoint is not None:
             raise InputError(
@@ -257,7 +278,8 @@ def solve(
             or "core" (no electron repulsion); a density matrix (spin, ao, ao); a `Solution` or the
             name of a checkpoint file of the same atoms in any geometry or basis; or a `Guess` of
             one of these.
-        electric_field: (3,) homogeneous field in atomic units.
+        electric_field: (3,) homogeneous field in atomic units: short for one more
+            `dqc_lite.terms.ElectricField` among the extra terms of the method.
         throw: raise when not converged; under `jax.jit` `converged` tells instead.
         checkpoint: name of an HDF5 file to write in every cycle; ``guess=`` the same name goes on
             from there. Not inside of `jax.jit`.

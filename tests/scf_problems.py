@@ -20,7 +20,7 @@ class Prepared(NamedTuple):
     @classmethod
     def of(cls, mol: dqc.Molecule, method: dqc.HF) -> Prepared:
         orbitals = mol.orbitals()
-        hamiltonian = method.hamiltonian(mol, None)
+        hamiltonian = method.hamiltonian(mol)
         integrals = hamiltonian.prepare(mol, orbitals)
         reference = method.reference(mol)
         beginnings = {

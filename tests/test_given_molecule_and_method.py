@@ -132,8 +132,8 @@ def test_a_method_of_ones_own(mol):
     class Own:
         inner: dqc.HF
 
-        def hamiltonian(self, mol, field):
-            return self.inner.hamiltonian(mol, field)
+        def hamiltonian(self, mol):
+            return self.inner.hamiltonian(mol)
 
         def reference(self, mol):
             return self.inner.reference(mol)

@@ -21,8 +21,8 @@ from dqc_lite.units import BOHR_IN_ANGSTROM, HARTREE_IN_EV
 
 _COMPONENTS = (
     "nuclear_repulsion", "kinetic", "nuclear_attraction", "core_potential", "electric_field",
-    "coulomb", "exchange", "exchange_correlation", "nonlocal_correlation", "dispersion",
-    "smearing",
+    "point_charges", "pcm", "coulomb", "exchange", "exchange_correlation", "nonlocal_correlation",
+    "dispersion", "smearing",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from dqc_lite.grid.quadrature import Quadrature
 from dqc_lite.jk import DensityFitted, Exact
 from dqc_lite.method import KS
 from dqc_lite.molecule import Molecule
+from dqc_lite.scf.checkpoint import fingerprint
 
 VERSION = 1
 
@@ -72,6 +73,7 @@ def key(mol: Molecule, method: KS) -> str:
     digest = hashlib.sha256(text.encode())
     for leaf in jax.tree.leaves(mol):
         digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+    digest.update(fingerprint(method.extra_terms, kind="extra terms").encode())
     return digest.hexdigest()
 
 

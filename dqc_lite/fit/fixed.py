@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float
-from dqc_lite.density import Density
+from dqc_lite.basis import Orbitals
 from dqc_lite.errors import MethodError
 from dqc_lite.fit.electrons import Counted
 from dqc_lite.grid.quadrature import Quadrature
@@ -25,6 +25,7 @@ from dqc_lite.terms import (
     ElectronRepulsion,
     ExchangeCorrelation,
     Hamiltonian,
+    LinearTerm,
     NonlocalCorrelation,
 )
 from dqc_lite.xc.functional import Functional
@@ -33,14 +34,23 @@ Builder = Exact | DensityFitted
 
 
 @pytree
-class Core:
-    """What does not depend on the functional: a constant and ``tr(P h)``, hartree."""
+class Core(LinearTerm):
+    """What does not depend on the functional: the sum of the terms linear in the density."""
 
-    def evaluate(
-        self, held: tuple[Array, Array], density: Density
-    ) -> tuple[dict[str, Array], Array]:
-        constant, h = held
-        return {"core": constant + jnp.vdot(h, density.total)}, h[None]
+    name: ClassVar[str] = "core"
+
+    terms: tuple[LinearTerm, ...] = ()
+
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
+        return _added([t.prepare(mol, orbitals) for t in self.terms], mol.nao)
+
+
+def _added(parts: list[tuple[Array, Array]], nao: int) -> tuple[Array, Array]:
+    """Constants and one-electron matrices of linear terms, hartree, each added up."""
+    constant, core = jnp.zeros(()), jnp.zeros((nao, nao))
+    for energy, matrix in parts:
+        constant, core = constant + energy, core + matrix
+    return constant, core
 
 
 @pytree
@@ -48,7 +58,7 @@ class FixedRow:
     """Integrals of a molecule; padded ones have a common shape and may carry a leading row axis.
 
     Attributes:
-        constant: energy of the nuclei and of dispersion, hartree.
+        constant: energy without electrons: of the nuclei, of dispersion and the like, hartree.
         core: (ao, ao) one-electron Hamiltonian, hartree.
         repulsion: builders of the whole repulsion and of its long range.
         grid: quadrature with the orbitals on it, or None.
@@ -89,7 +99,7 @@ class FixedRow:
 
 
 def hamiltonian(method: KS, xc: Functional) -> Hamiltonian:
-    """The energy of a `FixedRow` with this functional."""
+    """The energy of a `FixedRow` with this functional; extra terms are in its core."""
     repulsion = ElectronRepulsion(
         xc.exact_exchange, method.density_fit, xc.long_range_exchange, xc.omega
     )
@@ -106,7 +116,7 @@ def hamiltonian(method: KS, xc: Functional) -> Hamiltonian:
 class Prepared:
     """A molecule with its integrals: those of the method's terms, and what fitting needs of them.
 
-    `integrals` belong to the terms of ``method.hamiltonian(mol, None)``, for derivatives along
+    `integrals` belong to the terms of ``method.hamiltonian(mol)``, for derivatives along
     positions.
     """
 
@@ -125,13 +135,20 @@ def check_method(method: KS) -> None:
                 f"fitting does not go with {name}: rows are determinants. Leave it out, or "
                 "differentiate dqc_lite.energy, which has it, along method.xc."
             )
+    for i, term in enumerate(method.extra_terms):
+        if not isinstance(term, LinearTerm):
+            raise MethodError(
+                f"fitting does not go with extra_terms[{i}], {type(term).__name__}, which is not "
+                "linear in the density (a dqc_lite.terms.LinearTerm). Leave it out, or "
+                "differentiate dqc_lite.energy, which has it, along method.xc."
+            )
 
 
 def prepare(mol: Molecule, method: KS, repulsion: tuple | None = None) -> Prepared:
     """Make every integral of a molecule; `repulsion` when its integrals are there already."""
     check_method(method)
     orbitals = mol.orbitals()
-    whole = method.hamiltonian(mol, None)
+    whole = method.hamiltonian(mol)
     integrals = tuple(
         repulsion if repulsion is not None and isinstance(t, ElectronRepulsion)
         else t.prepare(mol, orbitals)
@@ -139,18 +156,18 @@ def prepare(mol: Molecule, method: KS, repulsion: tuple | None = None) -> Prepar
     )  # fmt: skip
     reference = method.reference(mol)
     overlap = operators.overlap(orbitals)
-    builders, grids, constant, core = (None, None), {}, 0.0, jnp.zeros_like(overlap)
+    builders, grids, linear = (None, None), {}, []
     for term, held in zip(whole.terms, integrals, strict=True):
         if isinstance(term, ElectronRepulsion):
             builders = held
-        elif isinstance(term, ExchangeCorrelation | NonlocalCorrelation):
-            grids[type(term)] = held
+        elif isinstance(term, LinearTerm):
+            linear.append(held)
         else:
-            energy, matrix = _fixed_parts(term, held, overlap)
-            constant, core = constant + energy, core + matrix
+            grids[type(term)] = held
+    constant, core = _added(linear, mol.nao)
     x, kept = _canonical(overlap)
     row = FixedRow(
-        constant=jnp.asarray(constant), core=core, repulsion=builders,
+        constant=constant, core=core, repulsion=builders,
         grid=grids.get(ExchangeCorrelation), nonlocal_grid=grids.get(NonlocalCorrelation),
         overlap=overlap, x=x, kept=kept, guess=_projected(x, guess.minao(mol, orbitals)),
         dipole=operators.dipole(orbitals), nuclear_dipole=mol.charges @ mol.positions,
@@ -167,14 +184,6 @@ def _canonical(overlap: Array) -> tuple[Array, Array]:
 @adaptive_jit
 def _projected(x: Array, cross: Array) -> Array:
     return x @ (x.T @ cross)
-
-
-def _fixed_parts(term: Any, held: Any, overlap: Array) -> tuple[Array, Array]:
-    """Constant and one-electron matrix of a term that is linear in the density."""
-    nao = len(overlap)
-    nothing = Density(jnp.zeros((1, nao, nao)), jnp.zeros((1, nao, 1)))
-    energies, matrix = term.evaluate(held, nothing)
-    return sum(energies.values()), jnp.broadcast_to(matrix[0], (nao, nao))
 
 
 def require_values(row: FixedRow) -> None:

@@ -166,7 +166,7 @@ def forces(method: KS, xc: Functional, row: FixedRow, prepared: Prepared, densit
     """
     weighted = response.energy_weighted(method, xc, row, density)
     mol = prepared.mol
-    whole = dataclasses.replace(method, xc=xc).hamiltonian(mol, None)
+    whole = dataclasses.replace(method, xc=xc).hamiltonian(mol)
 
     def differential(positions: Array) -> Array:
         moved = mol.with_positions(positions)

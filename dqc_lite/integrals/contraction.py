@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from dqc_lite import memory
 from dqc_lite._tangents import is_zero
 from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
@@ -112,7 +114,14 @@ class Contraction:
             return jax.jacfwd(at)(jnp.stack([o.centers for o in orbitals]))
 
         def shape(orbitals: Orbs, *_: Any) -> tuple[int, ...]:
-            return _shape(orbitals) * 2
+            made = _shape(orbitals) * 2
+            # three times: one half, the whole, and the copy in JAX
+            memory.require(
+                8.0 * 3 * math.prod(made),
+                f"second derivatives of integrals around {made[1]} centres",
+                "take first derivatives, or fewer of the charges around the molecule",
+            )
+            return made
 
         return accelerated(self.curvature, shape, reference)
 

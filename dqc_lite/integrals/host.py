@@ -43,6 +43,7 @@ BLOCK_BYTES = 64 * 2**20
 
 def mole(orbitals: Orbitals, charges: np.ndarray | None = None) -> pyscf.gto.Mole:
     """A PySCF `Mole` with these numbers in its tables (no parsing, no normalization)."""
+    orbitals = orbitals.separated()
     layout = orbitals.layout
     natm = layout.natm
     charges = np.zeros(natm) if charges is None else np.asarray(charges)

@@ -62,7 +62,7 @@ def two_center(auxiliary: Orbitals, omega: Omega) -> Array:
 
 def three_center(orbitals: Orbitals, auxiliary: Orbitals, omega: Omega) -> Array:
     """(aux, pair)"""
-    full = repulsion("int3c2e", (orbitals, orbitals, auxiliary), omega)
+    full = repulsion("int3c2e", (orbitals, orbitals, auxiliary.separated()), omega)
     return full[pair_indices(orbitals.layout.nao)].T
 
 

@@ -5,8 +5,11 @@ A builder is a pytree made from the orbitals. It offers ``coulomb(density)`` and
 ``on_orbitals(density, coulomb, exchange)``, ``coulomb J - w exchange K`` times the factor of the
 density, (spin, ao, occ), and ``differential(orbitals, density, coulomb, exchange)``, zero-valued,
 with the derivative of ``coulomb/2 tr(P J) - exchange w/2 sum_s tr(P_s K_s)`` along the orbitals at
-fixed density (w: `Density.exchange_weight`; None for a part that is absent). ``omega`` is None for
-the repulsion 1/r, or the attenuation parameter of its long range, erf(omega r)/r, in 1/bohr.
+fixed density (w: `Density.exchange_weight`; None for a part that is absent). ``at(orbitals,
+omega)`` is the builder whose `differential` is to be followed along these, and ``moving(orbitals,
+omega, density)`` one whose integrals move too, as far as `differential` makes use of them at about
+that density. ``omega`` is None for the repulsion 1/r, or the attenuation parameter of its long
+range, erf(omega r)/r, in 1/bohr.
 """
 
 from dqc_lite.jk.density_fitted import DensityFitted

@@ -56,6 +56,22 @@ class DensityFitted:
         moved = dataclasses.replace(self.auxiliary, centers=orbitals.centers)
         return dataclasses.replace(self, auxiliary=moved, omega=omega)
 
+    def moving(self, orbitals: Orbitals, omega: Omega, density: Density) -> DensityFitted:
+        """See `dqc_lite.jk`: integrals between the occupied orbitals only.
+
+        They save most of the work of the fit, which grows with the square of the number of
+        functions.
+        """
+        moved = self.at(orbitals, omega)
+        q = _span(density)
+        three = operators.unpack(
+            operators.three_center(orbitals, moved.auxiliary, omega), orbitals.layout.nao
+        )
+        two = operators.two_center(moved.auxiliary, omega)
+        occupied = operators.pack(q.T @ three @ q)
+        factor, metric = fit_integrals(occupied, two, q.shape[1])
+        return dataclasses.replace(moved, factor=q @ factor @ q.T, metric=metric)
+
     def coulomb(self, density: Density) -> Float[Array, "ao ao"]:
         """J = sum_P B_P tr(B_P P): two matrix-vector products."""
         flat = self.factor.reshape(len(self.factor), -1)
@@ -107,6 +123,15 @@ class DensityFitted:
         return differentials.three_center(
             orbitals, self.auxiliary, three, self.omega
         ) + differentials.two_center(self.auxiliary, two, self.omega)
+
+
+def _span(density: Density) -> Float[Array, "ao any"]:
+    """Orthonormal columns whose space holds the factors of the density matrix."""
+    nao = density.matrix.shape[-1]
+    columns = jnp.concatenate([c for factor in density.factors for c in factor], axis=1)
+    if columns.shape[1] >= nao:
+        return jnp.eye(nao)
+    return jnp.linalg.qr(columns)[0]
 
 
 AUXILIARY_BATCH = 32

@@ -47,6 +47,10 @@ class Exact:
         """The same integrals, to be differentiated along `orbitals` and omega."""
         return dataclasses.replace(self, omega=omega)
 
+    def moving(self, orbitals: Orbitals, omega: Omega, density: Density) -> Exact:
+        """See `dqc_lite.jk`: the derivative of the energy has integrals of its own."""
+        return self
+
     def coulomb(self, density: Density) -> Float[Array, "ao ao"]:
         """J_mn = sum_ls (mn|ls) P_ls."""
         total = density.total

@@ -77,7 +77,7 @@ def polarizability(
     derivative is not the same for all states of an orbitally degenerate level.
     """
     problem, converged = _in_field(mol, method, electric_field, options)
-    alpha = jax.jacfwd(_dipole_in_field(problem, converged))(problem.electric_field)
+    alpha = jax.jacfwd(_dipole_in_field(problem, converged))(_strength(problem))
     return single_valued(problem, converged, 0.5 * (alpha + alpha.T))
 
 
@@ -89,7 +89,7 @@ def hyperpolarizability(
     Arguments and errors as in `polarizability`.
     """
     problem, converged = _in_field(mol, method, electric_field, options)
-    beta = jax.jacfwd(jax.jacfwd(_dipole_in_field(problem, converged)))(problem.electric_field)
+    beta = jax.jacfwd(jax.jacfwd(_dipole_in_field(problem, converged)))(_strength(problem))
     return single_valued(problem, converged, beta)
 
 
@@ -119,8 +119,20 @@ def _in_field(
     return problem, singlepoint.converge_or_raise(problem)[0]
 
 
+def _strength(problem: Problem) -> Float[Array, " 3"]:
+    """Of the field, the last of the extra terms."""
+    return problem.method.extra_terms[-1].strength
+
+
 def _dipole_in_field(problem: Problem, converged: Converged) -> Callable[[Array], Array]:
-    return lambda field: _relaxed(dataclasses.replace(problem, electric_field=field), converged)
+    *others, field = problem.method.extra_terms
+
+    def dipole_at(strength: Array) -> Array:
+        terms = (*others, dataclasses.replace(field, strength=strength))
+        method = dataclasses.replace(problem.method, extra_terms=terms)
+        return _relaxed(dataclasses.replace(problem, method=method), converged)
+
+    return dipole_at
 
 
 def _relaxed(problem: Problem, converged: Converged) -> Float[Array, " 3"]:

@@ -6,17 +6,17 @@ import dataclasses
 from typing import Any
 
 import jax
-from jax.flatten_util import ravel_pytree
+import jax.numpy as jnp
 
 from dqc_lite import singlepoint
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
-from dqc_lite.implicit import Converged, relaxed_energy, tangent_along
+from dqc_lite.implicit import Constants, Converged, relaxed_energy, tangent_along
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
-from dqc_lite.properties.second_order import second_derivatives
+from dqc_lite.properties.second_order import inputs, second_derivatives
 from dqc_lite.scf.solution import Solution
-from dqc_lite.singlepoint import Problem, Status
+from dqc_lite.singlepoint import Problem
 
 
 def hessian(
@@ -30,10 +30,10 @@ def hessian(
     all states of an orbitally degenerate level.
     """
     problem = singlepoint.problem_of(mol, method, **options)
-    matrix, status = _second_derivatives(problem)
+    matrix, state = _second_derivatives(problem)
     if problem.throw:
-        singlepoint.require_convergence(status, mol)
-    return _of_positions(matrix, mol.natm)
+        singlepoint.require_convergence(state.tree, mol)
+    return matrix.reshape(mol.natm, 3, mol.natm, 3)
 
 
 @pytree
@@ -71,7 +71,7 @@ def converge(
     mol: Molecule, method: MethodLike | None = None, *, electric_field: Any = None, **options: Any
 ) -> tuple[Problem, Converged, Solution]:
     """The self-consistent field, with an electric field even where that is 0."""
-    field = [0.0] * 3 if electric_field is None else electric_field
+    field = jnp.zeros(3) if electric_field is None else electric_field
     problem = singlepoint.problem_of(mol, method, electric_field=field, **options)
     converged, state = singlepoint.converge_or_raise(problem)
     return problem, converged, singlepoint.solution_of(problem, converged, state)
@@ -85,36 +85,31 @@ def derivatives_of(problem: Problem, converged: Converged, solution: Solution) -
         moved = dataclasses.replace(problem, mol=mol.with_positions(positions))
         return relaxed_energy(moved, converged)
 
-    matrix = second_derivatives(problem, converged)
+    matrix = second_derivatives(problem, converged, in_field=True)
     return Harmonic(
         solution=solution,
         forces=-jax.grad(energy_at)(mol.positions),
-        hessian=_of_positions(matrix, mol.natm),
+        hessian=matrix[:n, :n].reshape(mol.natm, 3, mol.natm, 3),
         dipole_derivatives=-matrix[:n, n:].reshape(mol.natm, 3, 3),
         polarizability=-matrix[n:, n:],
     )
 
 
-def _of_positions(matrix: Float[Array, "input input"], natm: int) -> Array:
-    n = 3 * natm
-    return matrix[:n, :n].reshape(natm, 3, natm, 3)
-
-
 @jax.custom_jvp
-def _second_derivatives(problem: Problem) -> tuple[Array, Status]:
-    """Along positions and, if there is one, electric field."""
+def _second_derivatives(problem: Problem) -> tuple[Array, Constants]:
+    """Along positions."""
     problem = jax.lax.stop_gradient(problem)
     converged, state = singlepoint.converge(problem)
-    return second_derivatives(problem, converged), singlepoint.status_of(state)
+    return second_derivatives(problem, converged, in_field=False), Constants.of(state)
 
 
 def _rule(primals: tuple, tangents: tuple) -> Any:
     """The derivative is that of ``jax.hessian(energy)``, at the same solution."""
     (problem,), (moves,) = primals, tangents
-    value, status = _second_derivatives(problem)  # with this rule again: it has derivatives itself
+    value, state = _second_derivatives(problem)  # with this rule again: it has derivatives itself
     converged, _ = singlepoint.converge(jax.lax.stop_gradient(problem))
     tangent = tangent_along(lambda p: _nested(p, converged), problem, moves)
-    return (value, status), (tangent, jax.tree.map(singlepoint.no_tangent, status))
+    return (value, state), (tangent, jax.tree.map(singlepoint.no_tangent, state))
 
 
 _second_derivatives.defjvp(_rule, symbolic_zeros=True)
@@ -122,13 +117,5 @@ _second_derivatives.defjvp(_rule, symbolic_zeros=True)
 
 @jax.jit
 def _nested(problem: Problem, converged: Converged) -> Array:
-    flat, unflatten = ravel_pytree((problem.mol.positions, problem.electric_field))
-
-    def energy(x: Array) -> Array:
-        positions, field = unflatten(x)
-        mol = problem.mol.with_positions(positions)
-        return relaxed_energy(
-            dataclasses.replace(problem, mol=mol, electric_field=field), converged
-        )
-
-    return jax.hessian(energy)(flat)
+    flat, moved = inputs(problem, in_field=False)
+    return jax.hessian(lambda x: relaxed_energy(moved(x), converged))(flat)

@@ -1,4 +1,4 @@
-"""All second derivatives of a converged energy along nuclear positions and an electric field.
+"""Second derivatives of a converged energy along nuclear positions and an electric field.
 
 With the overlap S(theta) and the coordinates v of the state (`dqc_lite.implicit`) the energy is
 E(theta, P(S, v)), stationary in v, and -W = dE/dS. Hence ``dE/dtheta = E_theta - tr(W S_theta)``,
@@ -27,7 +27,6 @@ from jax.flatten_util import ravel_pytree
 from dqc_lite import memory
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
-from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.implicit import relaxed
 from dqc_lite.implicit.degenerate import free_axes, unchanged
@@ -35,7 +34,6 @@ from dqc_lite.implicit.orbitals import Converged
 from dqc_lite.implicit.stationary import slope_of_energy
 from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
-from dqc_lite.jk import DensityFitted, density_fitted
 from dqc_lite.singlepoint import Problem
 
 MEMORY_SHARE = 0.25
@@ -44,13 +42,20 @@ MEMORY_SHARE = 0.25
 MATRICES = 12
 """(spin, ao, ao) arrays of each direction that live at once."""
 
+COPIES = 4
+"""Of the integrals that move, in each direction."""
 
-def second_derivatives(problem: Problem, converged: Converged) -> Float[Array, "input input"]:
-    """d2E along (positions, electric field), flattened, hartree and bohr or atomic units.
+
+def second_derivatives(
+    problem: Problem, converged: Converged, in_field: bool
+) -> Float[Array, "input input"]:
+    """d2E along positions and, `in_field`, the field that is the last of the extra terms,
+    flattened, hartree and bohr or atomic units.
 
     What does not exist is NaN: only of the derivatives along positions it is an error.
     """
-    made = _second_derivatives(problem, converged, _chunk(converged)) * converged.poison
+    chunk = _chunk(problem, converged)
+    made = _second_derivatives(problem, converged, chunk, in_field) * converged.poison
     natm, n = problem.mol.natm, 3 * problem.mol.natm
     by_positions = made[:n, :n].reshape(natm, 3, natm, 3)
     axes, positions = free_axes(problem, converged), problem.mol.positions
@@ -64,22 +69,54 @@ def second_derivatives(problem: Problem, converged: Converged) -> Float[Array, "
     return jnp.block([[hessian, mixed], [mixed.T, by_field]])
 
 
-def _chunk(converged: Converged) -> int:
+def _chunk(problem: Problem, converged: Converged) -> int:
     """Directions to be treated together."""
-    one = 8 * MATRICES * converged.density.matrix.size
-    return max(1, int(MEMORY_SHARE * memory.budget_bytes() / one))
+    numbers = MATRICES * converged.density.matrix.size + COPIES * _moving_size(problem, converged)
+    return max(1, int(MEMORY_SHARE * memory.budget_bytes() / (8 * numbers)))
 
 
-@functools.partial(adaptive_jit, static_argnums=(2,))
-def _second_derivatives(problem: Problem, converged: Converged, chunk: int) -> Array:
-    flat, unflatten = ravel_pytree((problem.mol.positions, problem.electric_field))
-    units = jnp.eye(flat.size)
+def _moving_size(problem: Problem, converged: Converged) -> int:
+    """Numbers in the integrals that are not constants along the nuclei."""
+
+    def moving(problem: Problem, converged: Converged) -> list[Array]:
+        constants = jax.tree.leaves(converged.integrals)
+        leaves = jax.tree.leaves(_moving_integrals(problem, converged))
+        return [x for x in leaves if all(x is not y for y in constants)]
+
+    return sum(x.size for x in jax.eval_shape(moving, problem, converged))
+
+
+def _moving_integrals(problem: Problem, converged: Converged) -> tuple:
+    """What the terms make their `differential` from, at the positions of the problem."""
+    mol, held = problem.mol, converged.integrals
+    hamiltonian = problem.hamiltonian()
+    return hamiltonian.moving_integrals(mol, mol.orbitals(), held, converged.density)
+
+
+def inputs(problem: Problem, in_field: bool) -> tuple[Array, Callable[[Array], Problem]]:
+    """Positions and, `in_field`, the field that is the last of the extra terms, flattened, and the
+    problem as a function of these.
+    """
+    *others, last = problem.method.extra_terms if in_field else (None,)
+    flat, unflatten = ravel_pytree((problem.mol.positions, last))
 
     def moved(x: Array) -> Problem:
         positions, field = unflatten(x)
+        method = problem.method
+        if in_field:
+            method = dataclasses.replace(method, extra_terms=(*others, field))
         mol = problem.mol.with_positions(positions)
-        return dataclasses.replace(problem, mol=mol, electric_field=field)
+        return dataclasses.replace(problem, mol=mol, method=method)
 
+    return flat, moved
+
+
+@functools.partial(adaptive_jit, static_argnums=(2, 3))
+def _second_derivatives(
+    problem: Problem, converged: Converged, chunk: int, in_field: bool
+) -> Array:
+    flat, moved = inputs(problem, in_field)
+    units = jnp.eye(flat.size)
     s, v = converged.overlap, _variable(converged)
     gradient = functools.partial(_gradient, moved, converged)
     _, overlap_along = jax.linearize(lambda x: operators.overlap(moved(x).mol.orbitals()), flat)
@@ -133,62 +170,13 @@ def _gradient(
 ) -> Array:
     """E_theta at fixed density matrix, as a function of what makes P or, `moving`, the inputs x."""
     density = relaxed.coordinates(converged).density_at(converged, overlap, variable)
-    held = _integrals(moved(x), converged) if moving else converged.integrals
+    held = _moving_integrals(moved(x), converged) if moving else converged.integrals
 
     def differential(x: Array) -> Array:
         at = moved(x)
         return at.hamiltonian().differential(at.mol, at.mol.orbitals(), held, density)
 
     return jax.grad(differential)(x)
-
-
-def _integrals(problem: Problem, converged: Converged) -> tuple:
-    """The integrals from which terms make their `differential`: fitted ones move, those of the
-    others have no part in it.
-    """
-    orbitals = problem.mol.orbitals()
-    pairs = zip(problem.hamiltonian().terms, converged.integrals, strict=True)
-    return tuple(
-        tuple(_refitted(b, orbitals, omega, converged.density) for b, omega in _ranges(term, made))
-        if getattr(term, "density_fit", False)
-        else made
-        for term, made in pairs
-    )
-
-
-def _ranges(term: Any, builders: tuple) -> list[tuple[Any, Any]]:
-    """Builders of the whole repulsion and of its long range, with their attenuation."""
-    return list(zip(builders, (None, term.omega), strict=True))
-
-
-def _refitted(
-    builder: DensityFitted | None, orbitals: Orbitals, omega: Any, density: Density
-) -> DensityFitted | None:
-    """Fitted integrals of moved orbitals, between the occupied ones only.
-
-    All that the derivative of the energy at fixed density needs: it saves most of the work of the
-    fit, which grows with the square of the number of functions.
-    """
-    if builder is None:
-        return None
-    moved = builder.at(orbitals, omega)
-    q = _span(density)
-    three = operators.unpack(
-        operators.three_center(orbitals, moved.auxiliary, omega), orbitals.layout.nao
-    )
-    two = operators.two_center(moved.auxiliary, omega)
-    occupied = operators.pack(q.T @ three @ q)
-    factor, metric = density_fitted.fit_integrals(occupied, two, q.shape[1])
-    return dataclasses.replace(moved, factor=q @ factor @ q.T, metric=metric)
-
-
-def _span(density: Density) -> Float[Array, "ao any"]:
-    """Orthonormal columns whose space holds the factors of the density matrix."""
-    nao = density.matrix.shape[-1]
-    columns = jnp.concatenate([c for factor in density.factors for c in factor], axis=1)
-    if columns.shape[1] >= nao:
-        return jnp.eye(nao)
-    return jnp.linalg.qr(columns)[0]
 
 
 def _response(

@@ -1,15 +1,4 @@
-"""Energy terms, one a file, and their sum.
-
-A term is a pytree. It offers
-
-- ``prepare(mol, orbitals)``: the integrals it needs, as a pytree of arrays;
-- ``evaluate(integrals, density)``: its named energies (hartree) and its Fock matrix, the derivative
-  of their sum with respect to the density matrix, (spin, ao, ao) or broadcastable to it;
-- ``on_orbitals(integrals, density)``, where that and its derivative cost less than the Fock matrix:
-  the latter times the factor of the density, (spin, ao, occ);
-- ``differential(mol, orbitals, integrals, density)``: a zero-valued scalar whose derivative is that
-  of the energy with respect to nuclei and basis at fixed density matrix.
-"""
+"""Energy terms, one a file, and their sum. What a term offers is said by `Term`."""
 
 from dqc_lite.terms.dispersion import Dispersion
 from dqc_lite.terms.electron_repulsion import ElectronRepulsion
@@ -19,8 +8,12 @@ from dqc_lite.terms.hamiltonian import Hamiltonian
 from dqc_lite.terms.nonlocal_correlation import NonlocalCorrelation
 from dqc_lite.terms.nuclear_repulsion import NuclearRepulsion
 from dqc_lite.terms.one_electron import CorePotential, Kinetic, NuclearAttraction
+from dqc_lite.terms.pcm import PCM
+from dqc_lite.terms.point_charges import PointCharges
+from dqc_lite.terms.term import LinearTerm, Term
 
 __all__ = [
+    "PCM",
     "CorePotential",
     "Dispersion",
     "ElectricField",
@@ -28,7 +21,10 @@ __all__ = [
     "ExchangeCorrelation",
     "Hamiltonian",
     "Kinetic",
+    "LinearTerm",
     "NonlocalCorrelation",
     "NuclearAttraction",
     "NuclearRepulsion",
+    "PointCharges",
+    "Term",
 ]

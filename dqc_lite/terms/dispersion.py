@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._pytree import pytree, static
+from dqc_lite._tangents import zero
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
@@ -18,13 +20,14 @@ from dqc_lite.integrals.callback import host_call
 from dqc_lite.interop import dispersion
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import without_value
+from dqc_lite.terms.term import LinearTerm
 
 STEP = 0.02
 """Bohr, of the differences that make second derivatives."""
 
 
 @pytree
-class Dispersion:
+class Dispersion(LinearTerm):
     """E_disp(R) of the package's model, with its gradient.
 
     Second derivatives are five-point differences of that gradient (error about 1e-9 a.u.); higher
@@ -35,24 +38,27 @@ class Dispersion:
         functional: the one whose damping parameters are taken.
     """
 
+    name: ClassVar[str] = "dispersion"
+
     model: str = static()
     functional: str = static()
 
-    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
+        return self.energy(mol), zero((1, 1))
+
+    def energy(self, mol: Molecule) -> Float[Array, ""]:
+        """Hartree."""
         real = tuple(i for i, number in enumerate(mol.layout.numbers) if number)
         if not real:
-            return jnp.zeros(())
+            return zero()
         numbers = tuple(mol.layout.numbers[i] for i in real)
         energy = _energy(numbers, mol.charge, self.model, self.functional)
         return energy(mol.positions[np.asarray(real)])
 
-    def evaluate(self, energy: Array, density: Density) -> tuple[dict[str, Array], Array]:
-        return {"dispersion": energy}, jnp.zeros((1, 1, 1))
-
     def differential(
-        self, mol: Molecule, orbitals: Orbitals, energy: Array, density: Density
+        self, mol: Molecule, orbitals: Orbitals, integrals: tuple[Array, Array], density: Density
     ) -> Array:
-        return without_value(self.prepare(mol, orbitals))
+        return without_value(self.energy(mol))
 
 
 @functools.lru_cache(maxsize=32)

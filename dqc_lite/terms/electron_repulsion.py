@@ -15,13 +15,14 @@ from dqc_lite.integrals import layouts
 from dqc_lite.jk import DensityFitted, Exact
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import differential_of
+from dqc_lite.terms.term import Term
 
 Builder = Exact | DensityFitted
 Fraction = float | Array | None
 
 
 @pytree
-class ElectronRepulsion:
+class ElectronRepulsion(Term):
     """E = tr(P J)/2 - w sum_s tr(P_s (a K_s + b K_s[omega]))/2.
 
     K[omega] is the exchange of the long range erf(omega r)/r of the repulsion. All in one term,
@@ -103,6 +104,18 @@ class ElectronRepulsion:
             parts.append(attenuated.differential(orbs, density, None, self.long_range))
         fractions = (self.exchange, self.long_range)
         return summed([*parts, _along_fractions(fractions, (builders, density))])
+
+    def moving_integrals(
+        self,
+        mol: Molecule,
+        orbs: Orbitals,
+        builders: tuple[Builder, Builder | None],
+        density: Density,
+    ) -> tuple[Builder, Builder | None]:
+        return tuple(
+            b if b is None else b.moving(orbs, omega, density)
+            for b, omega in zip(builders, (None, self.omega), strict=True)
+        )
 
 
 def _exchange_energies(moved: tuple[int, ...], fractions: tuple, fixed: Any) -> list[Array]:

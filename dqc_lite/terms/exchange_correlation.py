@@ -25,11 +25,12 @@ from dqc_lite.integrals.ao_values import ao_order, grouped_ao_values
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import _semilocal as semilocal
 from dqc_lite.terms._differential import differential_on_grid
+from dqc_lite.terms.term import Term
 from dqc_lite.xc.functional import Functional
 
 
 @pytree
-class ExchangeCorrelation:
+class ExchangeCorrelation(Term):
     """The semilocal part of a functional on a grid.
 
     Attributes:
@@ -55,6 +56,11 @@ class ExchangeCorrelation:
         self, mol: Molecule, orbitals: Orbitals, grid: Quadrature, density: Density
     ) -> Array:
         return _differential(self.grid_level)((self.functional, orbitals, mol.positions), density)
+
+    def moving_integrals(
+        self, mol: Molecule, orbitals: Orbitals, integrals: Quadrature, density: Density
+    ) -> Quadrature:
+        return integrals
 
 
 # compiled, so that it is traced once for however many uses in one program

@@ -12,18 +12,19 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
+from dqc_lite.terms.term import Term
 
 
 @pytree
-class Hamiltonian:
-    """The energy as a sum of terms, with the interface of one."""
+class Hamiltonian(Term):
+    """The energy as a sum of terms; energies of the same name are added up."""
 
-    terms: tuple
+    terms: tuple[Term, ...]
 
     @property
     def exchange_fraction(self) -> float | Array:
         """The share of exact exchange: the sum of those of the terms."""
-        return sum(getattr(t, "exchange_fraction", 0.0) for t in self.terms)
+        return sum(t.exchange_fraction for t in self.terms)
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Any, ...]:
         """Integrals of every term."""
@@ -37,19 +38,15 @@ class Hamiltonian:
         fock = jnp.zeros_like(density.matrix)
         for t, i in zip(self.terms, integrals, strict=True):
             part, matrix = t.evaluate(i, density)
-            energies |= part
+            for name, energy in part.items():
+                energies[name] = energies[name] + energy if name in energies else energy
             fock += matrix
         return energies, fock
 
     def on_orbitals(self, integrals: tuple, density: Density) -> Float[Array, "spin ao occ"]:
         """F C, the Fock matrix on the factor C of the density: half of dE/dC, hartree."""
-        product, fock = jnp.zeros_like(density.factor), jnp.zeros_like(density.matrix)
-        for t, i in zip(self.terms, integrals, strict=True):
-            if hasattr(t, "on_orbitals"):
-                product += t.on_orbitals(i, density)
-            else:
-                fock += t.evaluate(i, density)[1]
-        return product + fock @ density.factor
+        parts = zip(self.terms, integrals, strict=True)
+        return sum(t.on_orbitals(i, density) for t, i in parts)
 
     def differential(
         self, mol: Molecule, orbitals: Orbitals, integrals: tuple, density: Density
@@ -57,3 +54,10 @@ class Hamiltonian:
         """Zero, with the derivative of the energy at fixed density matrix."""
         parts = zip(self.terms, integrals, strict=True)
         return summed([t.differential(mol, orbitals, i, density) for t, i in parts])
+
+    def moving_integrals(
+        self, mol: Molecule, orbitals: Orbitals, integrals: tuple, density: Density
+    ) -> tuple[Any, ...]:
+        """The integrals as far as `differential` makes use of them, moving with `mol`."""
+        parts = zip(self.terms, integrals, strict=True)
+        return tuple(t.moving_integrals(mol, orbitals, i, density) for t, i in parts)

@@ -20,13 +20,14 @@ from dqc_lite.grid.quadrature import Block, Quadrature
 from dqc_lite.integrals.ao_values import ao_values
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import differential_on_grid
+from dqc_lite.terms.term import Term
 from dqc_lite.xc.vv10 import nonlocal_energy
 
 Parameter = float | Array
 
 
 @pytree
-class NonlocalCorrelation:
+class NonlocalCorrelation(Term):
     """E = weight * E_VV10[rho; b, C].
 
     Attributes:
@@ -57,6 +58,11 @@ class NonlocalCorrelation:
     ) -> Array:
         moving = ((self.parameters, self.weight), orbitals, mol.positions)
         return _differential(self.grid_level)(moving, density)
+
+    def moving_integrals(
+        self, mol: Molecule, orbitals: Orbitals, integrals: Quadrature, density: Density
+    ) -> Quadrature:
+        return integrals
 
 
 def _energy(explicit: Any, at: Variables, weights: Array, points: Array) -> Array:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
 from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree
+from dqc_lite._tangents import zero
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import differential_of
+from dqc_lite.terms.term import LinearTerm
 
 
 @adaptive_jit
@@ -39,16 +43,15 @@ _differential = differential_of(_gradient)
 
 
 @pytree
-class NuclearRepulsion:
+class NuclearRepulsion(LinearTerm):
     """E = sum_{A<B} Z_A Z_B / R_AB."""
 
-    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
-        return nuclear_repulsion(mol.positions, mol.charges)
+    name: ClassVar[str] = "nuclear_repulsion"
 
-    def evaluate(self, energy: Array, density: Density) -> tuple[dict[str, Array], Array]:
-        return {"nuclear_repulsion": energy}, jnp.zeros((1, 1, 1))
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
+        return nuclear_repulsion(mol.positions, mol.charges), zero((1, 1))
 
     def differential(
-        self, mol: Molecule, orbitals: Orbitals, energy: Array, density: Density
+        self, mol: Molecule, orbitals: Orbitals, integrals: tuple[Array, Array], density: Density
     ) -> Array:
         return _differential((mol.positions, mol.charges), None)

@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
+from typing import ClassVar
 
 from dqc_lite._pytree import pytree
+from dqc_lite._tangents import zero
 from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import ECPError
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
-
-
-def _expectation(name: str, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
-    return {name: jnp.vdot(h, density.total)}, h[None]
+from dqc_lite.terms.term import LinearTerm
 
 
 @pytree
-class Kinetic:
+class Kinetic(LinearTerm):
     """E = tr(P T), T_mn = <m|-1/2 nabla^2|n>."""
 
-    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
-        return operators.kinetic(orbitals)
+    name: ClassVar[str] = "kinetic"
 
-    def evaluate(self, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
-        return _expectation("kinetic", h, density)
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
+        return zero(), operators.kinetic(orbitals)
 
-    def differential(self, mol: Molecule, orbitals: Orbitals, h: Array, density: Density) -> Array:
+    def differential(
+        self, mol: Molecule, orbitals: Orbitals, integrals: tuple[Array, Array], density: Density
+    ) -> Array:
         return differentials.kinetic(orbitals, density.total)
 
 
 @pytree
-class NuclearAttraction:
+class NuclearAttraction(LinearTerm):
     """E = tr(P V), V_mn = -sum_A Z_A <m|1/r_A|n>."""
 
-    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
-        return operators.nuclear(orbitals, mol.charges)
+    name: ClassVar[str] = "nuclear_attraction"
 
-    def evaluate(self, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
-        return _expectation("nuclear_attraction", h, density)
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
+        return zero(), operators.nuclear(orbitals, mol.charges)
 
-    def differential(self, mol: Molecule, orbitals: Orbitals, h: Array, density: Density) -> Array:
+    def differential(
+        self, mol: Molecule, orbitals: Orbitals, integrals: tuple[Array, Array], density: Density
+    ) -> Array:
         return differentials.nuclear(orbitals, mol.charges, density.total)
 
 
@@ -50,20 +50,21 @@ MAX_L = 5
 
 
 @pytree
-class CorePotential:
+class CorePotential(LinearTerm):
     """E = tr(P V_ECP), scalar effective core potentials."""
 
-    def prepare(self, mol: Molecule, orbitals: Orbitals) -> Array:
+    name: ClassVar[str] = "core_potential"
+
+    def prepare(self, mol: Molecule, orbitals: Orbitals) -> tuple[Array, Array]:
         highest = int(mol.layout.l.max())
         if highest > MAX_L:
             raise ECPError(
                 f"the basis {mol.layout.name!r} has functions of l = {highest}; effective core "
                 f"potentials are available up to l = {MAX_L}: leave the highest functions out."
             )
-        return operators.ecp(orbitals)
+        return zero(), operators.ecp(orbitals)
 
-    def evaluate(self, h: Array, density: Density) -> tuple[dict[str, Array], Array]:
-        return _expectation("core_potential", h, density)
-
-    def differential(self, mol: Molecule, orbitals: Orbitals, h: Array, density: Density) -> Array:
+    def differential(
+        self, mol: Molecule, orbitals: Orbitals, integrals: tuple[Array, Array], density: Density
+    ) -> Array:
         return differentials.ecp(orbitals, density.total)

@@ -33,7 +33,7 @@ def test_equals_the_fock_matrix(name: str, method: dqc.HF | dqc.KS) -> None:
     """
     nested = isinstance(method, dqc.HF) or method.xc.name in ("svwn", "pbe0")
     mol = molecule(name, "6-31g")
-    hamiltonian = method.hamiltonian(mol, None)
+    hamiltonian = method.hamiltonian(mol)
     integrals = hamiltonian.prepare(mol, mol.orbitals())
     rng = np.random.default_rng(3)
     shape = (method.reference(mol).nspin, mol.nao, method.reference(mol).nocc)

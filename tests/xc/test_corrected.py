@@ -20,7 +20,7 @@ WATER = "O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587"
 
 def terms(method: dqc.KS) -> dict[type, object]:
     mol = dqc.Molecule.from_atoms(WATER, basis="sto-3g", charge=0, spin=0)
-    return {type(term): term for term in method.hamiltonian(mol, None).terms}
+    return {type(term): term for term in method.hamiltonian(mol).terms}
 
 
 # name -> (functional alone, model, whose damping), and what PySCF takes where it differs
