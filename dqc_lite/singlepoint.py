@@ -448,7 +448,8 @@ def require_convergence(state: SCFState, mol: Molecule) -> bool:
 
 
 def _warn_saddle_point(state: SCFState) -> None:
-    if state.stable is not None and not bool(state.stable):
+    examined = state.stable is not None and not math.isnan(float(state.stability))
+    if examined and not bool(state.stable):
         warn(
             "the SCF has converged at a saddle point, lowest curvature "
             f"{float(state.stability):.4f} hartree (certificate.stable is False); try another "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,9 @@ from dqc_lite.integrals.operators import Omega
 
 METRIC_FLOOR = 1e-12
 """Relative ridge on the diagonal of a numerically singular metric."""
+
+
+Response = Callable[[Float[Array, "spin ao occ"]], Float[Array, "spin ao occ"]]
 
 
 @pytree
@@ -114,6 +118,43 @@ class DensityFitted:
             weights = [w + traces[:, None] * jnp.eye(nocc)[:, None] for w in weights]
         products = zip(weights, half, strict=True)
         return jnp.stack([x.T @ w.reshape(nocc * naux, nocc) for w, x in products])
+
+    def response(self, density: Density, coulomb: Scale, exchange: Scale) -> Response:
+        """See `dqc_lite.jk`. With X_P = B_P C and Z_P = C^T X_P, made once,
+        dJ C = sum_P X_P 2 tr(X_P^T dC) and dK C = sum_P B_P dC Z_P + X_P dC^T X_P.
+        """
+        naux, nao, _ = self.factor.shape
+        nocc, flat = density.factor.shape[-1], self.factor.reshape(naux * nao, nao)
+        if exchange is None:
+            return self._coulomb_response(density, coulomb)
+        # (occ, aux, ao) of each spin
+        half = [(c.T @ flat.T).reshape(nocc, naux, nao) for c in density.factor]
+        pairs = [x @ c for x, c in zip(half, density.factor, strict=True)]
+        weight = exchange * density.exchange_weight
+
+        def along(change: Float[Array, "spin ao occ"]) -> Float[Array, "spin ao occ"]:
+            found = []
+            fitted = zip(half, change, strict=True)
+            traces = 2.0 * sum(jnp.einsum("ipm,mi->p", x, d) for x, d in fitted)
+            for x, z, d in zip(half, pairs, change, strict=True):
+                moved = (d.T @ flat.T).reshape(nocc * naux, nao)
+                weights = -weight * (x @ d).swapaxes(0, 2)
+                if coulomb is not None:
+                    weights += coulomb * traces[:, None] * jnp.eye(nocc)[:, None]
+                # weights and Z are (j, aux, i) of sum_jP X_mj,P (...)_ji,P
+                both = x.reshape(nocc * naux, nao).T @ weights.reshape(nocc * naux, nocc)
+                found.append(both - weight * (moved.T @ z.reshape(nocc * naux, nocc)))
+            return jnp.stack(found)
+
+        return along
+
+    def _coulomb_response(self, density: Density, coulomb: Scale) -> Response:
+        def along(change: Float[Array, "spin ao occ"]) -> Float[Array, "spin ao occ"]:
+            half = change @ density.factor.swapaxes(-1, -2)
+            moved = Density(half + half.swapaxes(-1, -2), density.factor)
+            return coulomb * self.coulomb(moved) @ density.factor
+
+        return along
 
     def differential(
         self, orbitals: Orbitals, density: Density, coulomb: Scale, exchange: Scale

@@ -7,6 +7,7 @@ so that exchange streams through contiguous matrices, else over l >= s.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,8 @@ from dqc_lite.density import Density
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.integrals.differentials import Scale
 from dqc_lite.integrals.operators import Omega
+
+Response = Callable[[Float[Array, "spin ao occ"]], Float[Array, "spin ao occ"]]
 
 
 @pytree
@@ -86,6 +89,21 @@ class Exact:
         if exchange is not None:
             fock -= exchange * density.exchange_weight * self.exchange(density)
         return fock @ density.factor
+
+    def response(self, density: Density, coulomb: Scale, exchange: Scale) -> Response:
+        """See `dqc_lite.jk`."""
+
+        def along(change: Float[Array, "spin ao occ"]) -> Float[Array, "spin ao occ"]:
+            half = change @ density.factor.swapaxes(-1, -2)
+            moved = Density(half + half.swapaxes(-1, -2), density.factor)
+            fock = jnp.zeros_like(moved.matrix)
+            if coulomb is not None:
+                fock += coulomb * self.coulomb(moved)
+            if exchange is not None:
+                fock -= exchange * density.exchange_weight * self.exchange(moved)
+            return fock @ density.factor
+
+        return along
 
     def differential(
         self, orbitals: Orbitals, density: Density, coulomb: Scale, exchange: Scale

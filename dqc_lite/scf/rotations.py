@@ -184,22 +184,18 @@ class Surface:
     def _response(self) -> Callable[[Matrix], Float[Array, "spin set mo occ"]]:
         """K -> F'[dP] in orbitals, of its columns those of occupied ones.
 
-        The factor of the density being C r, r the roots of the occupations, they are what F C r
-        changes by, less F dC r. Columns without electrons are zero: nothing takes them.
+        The factor of the density is C r, r the roots of the occupations, and what its change makes
+        of the Fock matrix comes times C r. Columns without electrons are zero: nothing takes them.
         """
-        occupied = slice(self.layout.columns)
-
-        def on_orbitals(c: Array) -> Array:
-            density = self.layout.reference.density(c)
-            return self.hamiltonian.on_orbitals(self.integrals, density)
-
-        _, along = jax.linearize(on_orbitals, self.mo_coeff)
+        occupied, reference = slice(self.layout.columns), self.layout.reference
+        density = reference.density(self.mo_coeff)
+        along = self.hamiltonian.response(self.integrals, density)
         root = np.sqrt(self.layout.occupations[:, :, None, occupied])
         inverse = np.where(root > 0, 1.0 / np.where(root > 0, root, 1.0), 0.0)
 
         def response(k: Matrix) -> Float[Array, "spin set mo occ"]:
-            change = self.mo_coeff.swapaxes(-1, -2) @ along(self.mo_coeff @ k)[:, None]
-            return inverse * change - (root > 0) * (self.fock @ k[..., occupied])
+            change = reference.density(self.mo_coeff @ k).factor
+            return inverse * (self.mo_coeff.swapaxes(-1, -2) @ along(change)[:, None])
 
         return response
 

@@ -12,6 +12,7 @@ however many dC follow: those of an iterative solution of the response equations
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -89,7 +90,7 @@ def _rule(treedef: Any, primals: tuple, tangents: tuple) -> tuple[Factor, Factor
         functional, grid = jax.tree.unflatten(treedef, leaves)
         fock = _matrix(functional, grid, factor)
         value = fock @ factor
-        tangent += _density_part(functional, grid, factor, change) + fock @ change
+        tangent += response(functional, grid, factor)(change) + fock @ change
     if moved:
         at, along = [leaves[i] for i in moved], [moves[i] for i in moved]
         tangent += jax.jvp(elsewhere, at, along)[1]
@@ -110,21 +111,23 @@ def _evaluated(functional: Functional, grid: Quadrature, factor: Factor) -> Fact
     return grid.integrate(one_block, jnp.zeros_like(factor))
 
 
-def _density_part(
-    functional: Functional, grid: Quadrature, factor: Factor, change: Factor
-) -> Factor:
-    """dF C, linear in the `change` dC."""
+def response(functional: Functional, grid: Quadrature, factor: Factor) -> Callable:
+    """``dC -> dF C``."""
 
     def kernel(values: Array) -> Kernel:
         return Kernel.at(functional, values, factor)
 
-    def one_block(values: Array, weights: Array, *kept: Kernel) -> Factor:
-        at = kept[0] if kept else kernel(values)
-        return at.applied(functional.level, values, weights, change)
-
     # orbitals on the points take less than the functions, which are kept or too large
     kept = None if grid.values is None else grid.map(kernel)
-    return grid.integrate(one_block, jnp.zeros_like(change), kept)
+
+    def along(change: Factor) -> Factor:
+        def one_block(values: Array, weights: Array, *kept: Kernel) -> Factor:
+            at = kept[0] if kept else kernel(values)
+            return at.applied(functional.level, values, weights, change)
+
+        return grid.integrate(one_block, jnp.zeros_like(change), kept)
+
+    return along
 
 
 def _matrix(functional: Functional, grid: Quadrature, factor: Factor) -> Float[Array, "spin ao ao"]:

@@ -15,7 +15,7 @@ from dqc_lite.integrals import layouts
 from dqc_lite.jk import DensityFitted, Exact
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms._differential import differential_of
-from dqc_lite.terms.term import Term
+from dqc_lite.terms.term import Response, Term
 
 Builder = Exact | DensityFitted
 Fraction = float | Array | None
@@ -89,6 +89,15 @@ class ElectronRepulsion(Term):
         if long_range is not None:
             product += long_range.on_orbitals(density, None, self.long_range)
         return product
+
+    def response(
+        self, builders: tuple[Builder, Builder | None], density: Density
+    ) -> Response:
+        whole, long_range = builders
+        parts = [whole.response(density, 1.0, self.exchange)]
+        if long_range is not None:
+            parts.append(long_range.response(density, None, self.long_range))
+        return lambda change: sum(part(change) for part in parts)
 
     def differential(
         self,

@@ -25,7 +25,7 @@ from dqc_lite.integrals.ao_values import ao_order, grouped_ao_values
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import _semilocal as semilocal
 from dqc_lite.terms._differential import differential_on_grid
-from dqc_lite.terms.term import Term
+from dqc_lite.terms.term import Response, Term
 from dqc_lite.xc.functional import Functional
 
 
@@ -51,6 +51,9 @@ class ExchangeCorrelation(Term):
 
     def on_orbitals(self, grid: Quadrature, density: Density) -> Float[Array, "spin ao occ"]:
         return semilocal.on_orbitals(self.functional, grid, density.factor)
+
+    def response(self, grid: Quadrature, density: Density) -> Response:
+        return semilocal.response(self.functional, grid, density.factor)
 
     def differential(
         self, mol: Molecule, orbitals: Orbitals, grid: Quadrature, density: Density

@@ -12,7 +12,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms.term import Term
+from dqc_lite.terms.term import Response, Term
 
 
 @pytree
@@ -47,6 +47,11 @@ class Hamiltonian(Term):
         """F C, the Fock matrix on the factor C of the density: half of dE/dC, hartree."""
         parts = zip(self.terms, integrals, strict=True)
         return sum(t.on_orbitals(i, density) for t, i in parts)
+
+    def response(self, integrals: tuple, density: Density) -> Response:
+        """dC -> dF C."""
+        parts = [t.response(i, density) for t, i in zip(self.terms, integrals, strict=True)]
+        return lambda change: sum(part(change) for part in parts)
 
     def differential(
         self, mol: Molecule, orbitals: Orbitals, integrals: tuple, density: Density

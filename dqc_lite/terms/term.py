@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -18,6 +19,9 @@ from dqc_lite.terms._differential import without_value
 
 Leaf = Any
 """An array; in the leaves of inputs JAX puts markers of its own too, which are none."""
+
+
+Response = Callable[[Float[Array, "spin ao occ"]], Float[Array, "spin ao occ"]]
 
 
 class Term(abc.ABC):
@@ -53,6 +57,22 @@ class Term(abc.ABC):
         """
         _, fock = self.evaluate(integrals, density)
         return jnp.broadcast_to(fock, density.matrix.shape) @ density.factor
+
+    def response(self, integrals: Any, density: Density) -> Response:
+        """``dC -> dF C``: how the Fock matrix changes with the factor C of the density, times C.
+
+        Half of the second derivative of the energy along C but for F dC, which whoever has the
+        Fock matrix knows. What does not depend on dC is made once, for however many follow.
+
+        To be overridden where that costs less than the Fock matrix.
+        """
+
+        def fock(factor: Array) -> Array:
+            _, matrix = self.evaluate(integrals, Density.from_factor(factor))
+            return jnp.broadcast_to(matrix, density.matrix.shape)
+
+        _, along = jax.linearize(fock, density.factor)
+        return lambda change: along(change) @ density.factor
 
     def differential(
         self, mol: Molecule, orbitals: Orbitals, integrals: Any, density: Density
@@ -153,6 +173,9 @@ class LinearTerm(Term):
     ) -> tuple[dict[str, Array], Float[Array, "one ao ao"]]:
         constant, h = integrals
         return {self.name: constant + jnp.sum(h * density.total)}, h[None]
+
+    def response(self, integrals: tuple[Array, Array], density: Density) -> Response:
+        return jnp.zeros_like
 
     def moving_integrals(
         self,
