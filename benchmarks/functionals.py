@@ -25,7 +25,7 @@ import pyscf
 from pyscf.dft import libxc
 
 import dqc_lite as dqc
-from dqc_lite._compile import adaptive_jit
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.grid.on_points import Variables
 
 NAMES = ("lda,vwn", "pbe", "b3lyp", "tpss", "r2scan", "m06l", "camb3lyp", "wb97m_v")

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dqc_lite._arguments import shown
+from dqc_lite._call_errors import shown
 from dqc_lite.errors import InputError, PrecisionError
 from dqc_lite.molecule import Molecule
 

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.jit import adaptive_jit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

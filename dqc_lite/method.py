@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dqc_lite._arguments import named_arguments, shown
+from dqc_lite._call_errors import named_arguments, shown
 from dqc_lite._pytree import pytree, static
 from dqc_lite.errors import (
     BasisError,
@@ -17,7 +17,7 @@ from dqc_lite.errors import (
     MethodError,
 )
 from dqc_lite.grid.atomic import Grid
-from dqc_lite.interop import dispersion
+from dqc_lite.integrals.host import dispersion
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf.occupations import Fermi, Given
 from dqc_lite.scf.reference import Reference

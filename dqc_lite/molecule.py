@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._arguments import named_arguments
+from dqc_lite._call_errors import named_arguments
 from dqc_lite._process import require_own_process
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
@@ -161,7 +161,7 @@ class Molecule:
             InputError: what the `Mole` carries besides and would change energies: pseudopotentials,
             modified Coulomb operators, nuclei, repulsions or electron counts (`docs/readers.md`).
         """
-        from dqc_lite.integrals import moles
+        from dqc_lite.integrals.host import moles
 
         return cls._from_parts(
             *moles.checked_parts(mole),
@@ -183,7 +183,7 @@ class Molecule:
         cart: bool = False,
     ) -> Molecule:
         """Molecule from what the readers return; arguments as in `from_xyz`."""
-        from dqc_lite.integrals import layouts, library
+        from dqc_lite.integrals.host import basis_library, layouts
 
         atoms = structure.atoms
         symbols = [atom.symbol for atom in atoms]
@@ -192,7 +192,7 @@ class Molecule:
         check_geometry(symbols, positions)
         charge = chosen("charge", charge, structure.charge)
         spin = chosen("spin", spin, structure.spin)
-        mole = library.build_mole(symbols, positions, basis, ecp=ecp, cart=cart)
+        mole = basis_library.build_mole(symbols, positions, basis, ecp=ecp, cart=cart)
         parts, masses = layouts.parts(mole), tuple(atom.mass for atom in atoms)
         try:
             _check_charge(charge, spin)

@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._arguments import named_arguments
-from dqc_lite._compile import adaptive_jit
+from dqc_lite._call_errors import named_arguments
 from dqc_lite._foreign import require_molecule
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite._warnings import warn
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.errors import (
     BasisTooSmallError,
     InputError,

@@ -13,7 +13,7 @@ import jaxtyping
 CHECKED = [
     "dqc_lite.density",
     "dqc_lite.integrals.differentials",
-    "dqc_lite.integrals.host",
+    "dqc_lite.integrals.host.values",
     "dqc_lite.integrals.operators",
     "dqc_lite.jk",
     "dqc_lite.scf",
@@ -32,7 +32,7 @@ from typing import Any
 import derivative_table
 import pytest
 
-from dqc_lite import _compile
+from dqc_lite.autodiff import jit as jit_options
 
 OPTIMIZATION_LEVEL = "xla_backend_optimization_level"
 MEMORY_LIMIT = 2 * 2**30
@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _default_set(config) and OPTIMIZATION_LEVEL not in flags:
-        options = ((OPTIMIZATION_LEVEL, 0), *_compile.emitters("cpu"))
+        options = ((OPTIMIZATION_LEVEL, 0), *jit_options.emitters("cpu"))
         quick = [f"--{name}={str(value).lower()}" for name, value in options]
         os.environ["XLA_FLAGS"] = " ".join([flags, *quick])
 
@@ -83,7 +83,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def compiled_once(request: pytest.FixtureRequest) -> Iterator[None]:
     """For tests that run each program once: less optimization of larger ones, too."""
     slow = request.node.get_closest_marker("slow") is not None
-    with contextlib.nullcontext() if slow else _compile.evaluated_once():
+    with contextlib.nullcontext() if slow else jit_options.evaluated_once():
         yield
 
 

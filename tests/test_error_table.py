@@ -17,7 +17,7 @@ import pytest
 
 import dqc_lite as dqc
 from dqc_lite import errors as e
-from dqc_lite._arguments import named_arguments
+from dqc_lite._call_errors import named_arguments
 from dqc_lite.grid.atomic import Grid
 
 WATER = "O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587"

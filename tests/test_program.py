@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dqc_lite._compile import adaptive_jit
+from dqc_lite.autodiff.jit import adaptive_jit
 
 
 class Results(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 
 from dqc_lite.cli.arguments import GRID_LEVEL, STANDARD
 from dqc_lite.errors import BasisError, GeometryError, InputError, MethodError
-from dqc_lite.integrals import layouts
+from dqc_lite.integrals.host import layouts
 from dqc_lite.method import HF, HF_NAMES, KS, KS_NAMES, Method, Restricted, method_of
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses

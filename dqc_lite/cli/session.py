@@ -68,7 +68,7 @@ class Session:
 
         Programs that are kept on disk are optimized for the next processes, others are not.
         """
-        from dqc_lite._compile import evaluated_once
+        from dqc_lite.autodiff.jit import evaluated_once
 
         with contextlib.nullcontext() if self.keeps_programs else evaluated_once():
             with self.running(step):

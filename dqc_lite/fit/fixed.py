@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.basis import Orbitals
 from dqc_lite.errors import MethodError
 from dqc_lite.fit.electrons import Counted

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dqc_lite import _compile
 from dqc_lite._types import Array
+from dqc_lite.autodiff import jit as jit_options
 from dqc_lite.density import Density
 from dqc_lite.fit import fixed, response, self_consistent
 from dqc_lite.fit.fixed import FixedRow
@@ -129,7 +129,7 @@ class Programs:
 
 def quick_jit(function: Callable, effort: int = 1) -> Callable:
     """`jax.jit` with the effort that programs deserve that run some hundred times (0: some ten)."""
-    options = dict(_compile.emitters(jax.default_backend()))
+    options = dict(jit_options.emitters(jax.default_backend()))
     if jax.default_backend() == "cpu":
         options["xla_backend_optimization_level"] = effort
     return jax.jit(function, compiler_options=options)

@@ -21,8 +21,9 @@ from dqc_lite.fit.electrons import Counted
 from dqc_lite.fit.fixed import FixedRow
 from dqc_lite.fit.fixed import hamiltonian as hamiltonian_of
 from dqc_lite.fit.self_consistent import State
-from dqc_lite.implicit import rotations
-from dqc_lite.implicit.stationary import slope_of_energy
+from dqc_lite.implicit.coordinates import ResponseEquation
+from dqc_lite.implicit.determinants import Determinants
+from dqc_lite.implicit.energy_slope import slope_of_energy
 from dqc_lite.method import KS
 from dqc_lite.scf.self_consistency import SelfConsistency
 from dqc_lite.xc.functional import Functional
@@ -30,7 +31,7 @@ from dqc_lite.xc.functional import Functional
 
 @pytree
 class Near:
-    """A converged row as `dqc_lite.implicit.rotations` wants it."""
+    """A converged row as `dqc_lite.implicit.determinants` wants it."""
 
     mo_coeff: Float[Array, "set ao mo"]
     mo_energy: Float[Array, "set mo"]
@@ -56,8 +57,8 @@ def energy(method: KS, xc: Functional, row: FixedRow, density: Density) -> Float
 
 def converged_density(row: FixedRow, state: State) -> Density:
     """The density of a state, as a constant."""
-    near = Near.of(row, state)
-    return rotations.density_at(near, row.overlap, rotations.unmoved(near))
+    at = Determinants(Near.of(row, state))
+    return at.density_at(row.overlap, at.unmoved())
 
 
 def relaxed_density(method: KS, xc: Functional, row: FixedRow, state: State) -> Density:
@@ -67,7 +68,7 @@ def relaxed_density(method: KS, xc: Functional, row: FixedRow, state: State) -> 
     those of constants.
     """
     x = _rotation(method)(xc, row, state)
-    return rotations.density_at(Near.of(row, state), row.overlap, x)
+    return Determinants(Near.of(row, state)).density_at(row.overlap, x)
 
 
 def energy_weighted(
@@ -100,19 +101,20 @@ def _rotation(method: KS) -> Callable[[Functional, FixedRow, State], Array]:
 
     @jax.custom_jvp
     def rotation(xc: Functional, row: FixedRow, state: State) -> Array:
-        return rotations.unmoved(Near.of(row, state))
+        return Determinants(Near.of(row, state)).unmoved()
 
     @rotation.defjvp
     def rule(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
         xc, row, state = primals
-        near, x = Near.of(row, state), rotation(xc, row, state)
-        density_at = functools.partial(rotations.density_at, near, row.overlap)
+        at, x = Determinants(Near.of(row, state)), rotation(xc, row, state)
 
-        def slope(xc: Functional, x: Array) -> Array:
-            return slope_of_energy(density_at, hamiltonian_of(method, xc), row.held)(x)
+        def slope(xc: Functional) -> Array:
+            hamiltonian = hamiltonian_of(method, xc)
+            at_overlap = functools.partial(at.density_at, row.overlap)
+            return slope_of_energy(at_overlap, hamiltonian, row.held)(x)
 
-        explicit = jax.jvp(lambda xc: slope(xc, x), (xc,), (tangents[0],))[1]
-        _, kernel = jax.linearize(functools.partial(slope, xc), x)
-        return x, rotations.solve(near, kernel, x, -explicit)
+        explicit = jax.jvp(slope, (xc,), (tangents[0],))[1]
+        equation = ResponseEquation(at, hamiltonian_of(method, xc), row.held, row.overlap, x)
+        return x, equation.coordinates(explicit, None)
 
     return rotation

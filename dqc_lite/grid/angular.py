@@ -16,7 +16,7 @@ COUNTS = {
 @functools.cache
 def lebedev(count: int) -> tuple[np.ndarray, np.ndarray]:
     """(point, 3) unit vectors and weights that add up to 1."""
-    from dqc_lite.integrals.lebedev import table  # PySCF, when a grid is made
+    from dqc_lite.integrals.host.lebedev import table  # PySCF, when a grid is made
 
     points = table(count)
     return points[:, :3], points[:, 3]

@@ -8,7 +8,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._arguments import named_arguments
+from dqc_lite._call_errors import named_arguments
 from dqc_lite._types import Array, Float, Int
 from dqc_lite.basis import Layout
 from dqc_lite.errors import InputError

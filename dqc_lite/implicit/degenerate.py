@@ -20,13 +20,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.guards import verified
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.implicit import relaxed
-from dqc_lite.implicit.orbitals import Converged
+from dqc_lite.implicit.converged import Converged
+from dqc_lite.implicit.coordinates import ResponseEquation
 from dqc_lite.implicit.relaxed import Problem
-from dqc_lite.implicit.stationary import slope_of_energy
-from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import operators
 from dqc_lite.terms import Hamiltonian
 
@@ -83,19 +83,16 @@ def _turns(converged: Converged, generators: Float[Array, "3 ao ao"]) -> Array:
     """Changes of the coordinates when the electrons turn about x, y and z."""
     at, c = relaxed.coordinates(converged), converged.mo_coeff
     between = jnp.einsum("smi,xmn,snj->xsij", c, generators, c)
-    return jax.vmap(partial(at.turned, converged))(between)
+    return jax.vmap(at.turned)(between)
 
 
 @adaptive_jit
 def _axes(converged: Converged, hamiltonian: Hamiltonian, turns: Array) -> Array:
     at, s = relaxed.coordinates(converged), converged.overlap
-    z = at.unmoved(converged)
-    slope = slope_of_energy(partial(at.density_at, converged, s), hamiltonian, converged.integrals)
-    variable, along = jax.linearize(lambda z: at.variable(converged, z), z)
-    _, kernel = jax.linearize(slope, variable)
+    equation = ResponseEquation(at, hamiltonian, converged.integrals, s, at.unmoved())
 
     def change(turn: Array) -> Array:
-        return at.residual(converged, turn, kernel(along(turn)))
+        return at.residual(turn, equation.kernel(equation.variable_along(turn)))
 
     u, r = turns.reshape(3, -1), jax.lax.map(change, turns).reshape(3, -1)
     sizes, combinations = jnp.linalg.eigh(u @ u.T)

@@ -15,14 +15,15 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array
+from dqc_lite.autodiff.guards import verified
+from dqc_lite.autodiff.jit import adaptive_jit
+from dqc_lite.autodiff.leaves import moving, tangent_along, tangent_of
 from dqc_lite.density import Density
-from dqc_lite.implicit import levels, rotations
-from dqc_lite.implicit.moving import moving, tangent_along, tangent_of
-from dqc_lite.implicit.orbitals import Constants, Converged, orthonormal
-from dqc_lite.implicit.stationary import slope_of_energy
-from dqc_lite.implicit.verified import verified
+from dqc_lite.implicit.converged import Constants, Converged, orthonormal
+from dqc_lite.implicit.coordinates import Coordinates, ResponseEquation
+from dqc_lite.implicit.determinants import Determinants
+from dqc_lite.implicit.smeared_states import SmearedStates
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import Hamiltonian
@@ -82,13 +83,13 @@ overlap = _constant(
 )
 
 
-def coordinates(converged: Converged) -> Any:
-    """The unknowns that describe states nearby: their module."""
-    return levels if converged.reference.smeared else rotations
+def coordinates(converged: Converged) -> Coordinates:
+    """The unknowns that describe states nearby."""
+    return (SmearedStates if converged.reference.smeared else Determinants)(converged)
 
 
 def _state_tangent(problem: Problem, converged: Converged, along: Any) -> Array:
-    coordinates(converged).check(converged)
+    coordinates(converged).check()
     z = state(problem, converged)
     held, s = integrals(problem, converged)
     explicit = _along_integrals(*moving(along), problem, converged, held, s, z)
@@ -101,7 +102,7 @@ def _state_tangent(problem: Problem, converged: Converged, along: Any) -> Array:
     return check(_solve(converged, problem.hamiltonian(), held, s, z, check(explicit), ds))
 
 
-state = _with_rule(lambda c: coordinates(c).unmoved(c), _state_tangent)
+state = _with_rule(lambda c: coordinates(c).unmoved(), _state_tangent)
 """The coordinates of the state."""
 
 
@@ -123,7 +124,7 @@ def _along_integrals(
     at = coordinates(converged)
 
     def change(variable: Array) -> Array:
-        density = at.density_at(converged, s, variable)
+        density = at.density_at(s, variable)
 
         def differential(moved: Problem) -> Array:
             orbitals = moved.mol.orbitals()
@@ -131,7 +132,7 @@ def _along_integrals(
 
         return tangent_of(differential, problem, moved, tangents)
 
-    return at.residual(converged, jnp.zeros_like(z), jax.grad(change)(at.variable(converged, z)))
+    return at.residual(jnp.zeros_like(z), jax.grad(change)(at.variable(z)))
 
 
 @adaptive_jit
@@ -148,16 +149,8 @@ def _solve(
 
     The slope is linearized once: along the overlap, and for all products of the solver.
     """
-    at = coordinates(converged)
-
-    def slope(s: Array, variable: Array) -> Array:
-        return slope_of_energy(partial(at.density_at, converged, s), hamiltonian, held)(variable)
-
-    variable = at.variable(converged, z)
-    _, along = jax.linearize(slope, s, variable)
-    by_overlap = at.residual(converged, jnp.zeros_like(z), along(ds, jnp.zeros_like(variable)))
-    kernel = partial(along, jnp.zeros_like(s))
-    return at.solve(converged, kernel, z, -(explicit + by_overlap))
+    equation = ResponseEquation(coordinates(converged), hamiltonian, held, s, z)
+    return equation.coordinates(explicit, ds)
 
 
 def _density(problem: Problem, converged: Converged) -> Density:
@@ -167,7 +160,7 @@ def _density(problem: Problem, converged: Converged) -> Density:
 @adaptive_jit
 def _at_state(converged: Converged, s: Array, z: Array) -> Density:
     at = coordinates(converged)
-    return at.density_at(converged, s, at.variable(converged, z))
+    return at.density_at(s, at.variable(z))
 
 
 @adaptive_jit
@@ -177,7 +170,7 @@ def _aligned(converged: Converged) -> Density:
     Factors of one density differ by a rotation of the occupied orbitals, and so do derivatives.
     """
     return dataclasses.replace(
-        coordinates(converged).density(converged), matrix=converged.density.matrix
+        coordinates(converged).density(), matrix=converged.density.matrix
     )
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._tangents import is_zero
+from dqc_lite.autodiff.zero_valued import is_zero
 
 
 def host_call(fast: Callable, shape: tuple[int, ...], *args: Any) -> jax.Array:

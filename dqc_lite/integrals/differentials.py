@@ -3,8 +3,8 @@
 ``differential(x, dual)`` has the value 0 and the derivative ``d <dual, I(x)>`` at fixed `dual`:
 only the derivative is wanted, and the integrals are not evaluated again. Along positions the
 derivative is contracted on the host while the derivative integrals are made, and so is the
-derivative of that along the dual (`dqc_lite.integrals.contraction`); along exponents, coefficients
-and charges, and at every other higher order, it is that of the general primitive.
+derivative of that along the dual (`dqc_lite.integrals.contracted_gradient`); along exponents,
+coefficients and charges, and at every other higher order, it is that of the general primitive.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 import jax
 
-from dqc_lite._compile import adaptive_jit
-from dqc_lite._tangents import inner, is_zero, total, zero
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.jit import adaptive_jit
+from dqc_lite.autodiff.zero_valued import inner, is_zero, total, zero
 from dqc_lite.basis import Orbitals
-from dqc_lite.integrals import contractions
-from dqc_lite.integrals.contraction import Contraction, Orbs
-from dqc_lite.integrals.references import Omega
+from dqc_lite.integrals import gradient_table
+from dqc_lite.integrals.by_primitive import Omega
+from dqc_lite.integrals.contracted_gradient import Contraction, Orbs
 
 Scale = float | Array | None
 
@@ -77,10 +77,10 @@ def _along_the_rest(energy: Callable, primals: tuple, tangents: tuple) -> list[A
     return [jax.jvp(at, [leaves[i] for i in moved], [moves[i] for i in moved])[1]]
 
 
-_overlap = _differential(contractions.OVERLAP)
-_kinetic = _differential(contractions.KINETIC)
-_nuclear = _differential(contractions.NUCLEAR)
-_ecp = _differential(contractions.ECP)
+_overlap = _differential(gradient_table.OVERLAP)
+_kinetic = _differential(gradient_table.KINETIC)
+_nuclear = _differential(gradient_table.NUCLEAR)
+_ecp = _differential(gradient_table.ECP)
 
 
 def overlap(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
@@ -105,8 +105,8 @@ def ecp(orbitals: Orbitals, dual: Float[Array, "ao ao"]) -> Float[Array, ""]:
     return _ecp((orbitals,), (), (), dual)
 
 
-_two_center = _differential(contractions.TWO_CENTER)
-_three_center = _differential(contractions.THREE_CENTER)
+_two_center = _differential(gradient_table.TWO_CENTER)
+_three_center = _differential(gradient_table.THREE_CENTER)
 
 
 def two_center(
@@ -123,7 +123,7 @@ def three_center(
     return _three_center((orbitals, auxiliary), (omega,), (), dual)
 
 
-_four_center = _differential(contractions.FOUR_CENTER)
+_four_center = _differential(gradient_table.FOUR_CENTER)
 
 
 def four_center(

@@ -1,8 +1,8 @@
 """Integrals over contracted Gaussians, differentiable to any order in every argument.
 
 Values come from libcint through PySCF over raw Cartesian shells, inside one host call; derivatives
-from the rules of `dqc_lite.integrals.form`. This is the reference path: complete tensors, any
-order, any nesting of forward and reverse mode. Atomic units.
+from the rules of `dqc_lite.integrals.multilinear_form`. This is the reference path: complete
+tensors, any order, any nesting of forward and reverse mode. Atomic units.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from dqc_lite import memory
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.errors import BasisError, ECPError, InputError, PrecisionError
-from dqc_lite.integrals import cartesian, form
+from dqc_lite.integrals import cartesian, multilinear_form
 from dqc_lite.integrals.cartesian import RawLayout
 
 SWAP_2 = ((0, 1), (1, 0))
@@ -104,7 +104,7 @@ def integral(
     _check_precision(operands)
     layouts = tuple(cartesian.raw_layout(o.layout) for o in orbitals)
     _check_memory(operator, orbitals, points, made.components)
-    (tensor,) = form.evaluate([form.Form(made, layouts, tuple(operands))])
+    (tensor,) = multilinear_form.evaluate([multilinear_form.Form(made, layouts, tuple(operands))])
     tensor = cartesian.to_atomic_orbitals(tensor, tuple(o.layout for o in orbitals))
     if made.ecp is not None:
         return tensor.sum(0)
@@ -189,7 +189,7 @@ class Operator:
                 "times, or leave out the functions of highest l."
             )
 
-    def evaluate(self, job: form.Job, operands: Sequence[Any]) -> np.ndarray:
+    def evaluate(self, job: multilinear_form.Job, operands: Sequence[Any]) -> np.ndarray:
         """The form `job`: the tensor of integrals, or the gradient along omitted coefficients."""
         tables, points = Tables(self, job, operands), operands[-3]
         if job.omitted == job.nslot:
@@ -206,7 +206,7 @@ def _each(points: np.ndarray | None) -> Sequence[Any]:
 
 
 def _coefficient_gradient(
-    tables: Tables, job: form.Job, points: np.ndarray | None, dual: np.ndarray
+    tables: Tables, job: multilinear_form.Job, points: np.ndarray | None, dual: np.ndarray
 ) -> np.ndarray:
     """Contract the integrals over primitives of one slot with `dual`, block by block of shells."""
     k = job.omitted
@@ -233,7 +233,7 @@ def _coefficient_gradient(
     return result
 
 
-def _blocks(job: form.Job) -> Iterator[tuple[int, int]]:
+def _blocks(job: multilinear_form.Job) -> Iterator[tuple[int, int]]:
     """Ranges of shells of the omitted slot whose primitives fill one block."""
     layout = job.layouts[job.omitted]
     others = [x.ncomponent for i, x in enumerate(job.layouts) if i != job.omitted]
@@ -251,7 +251,7 @@ def _blocks(job: form.Job) -> Iterator[tuple[int, int]]:
 class Tables:
     """libcint's atm, bas and env of the slots of one form; equal slots share their shells."""
 
-    def __init__(self, operator: Operator, job: form.Job, operands: Sequence[Any]):
+    def __init__(self, operator: Operator, job: multilinear_form.Job, operands: Sequence[Any]):
         self.operator, self.optimizer = operator, None
         self.atm, self.bas = np.zeros((0, ATM_SLOTS), np.int32), np.zeros((0, BAS_SLOTS), np.int32)
         self.env = np.zeros(PTR_ENV_START)

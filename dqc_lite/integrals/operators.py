@@ -14,11 +14,12 @@ from jax.typing import ArrayLike
 
 from dqc_lite._types import Array, Float
 from dqc_lite.basis import Orbitals
-from dqc_lite.integrals import contractions, general, host, references
+from dqc_lite.integrals import by_primitive, general, gradient_table
+from dqc_lite.integrals.by_primitive import Omega
 from dqc_lite.integrals.callback import accelerated, host_call
-from dqc_lite.integrals.contraction import followed
-from dqc_lite.integrals.packed import npair, pack, pair_indices, unpack
-from dqc_lite.integrals.references import Omega
+from dqc_lite.integrals.contracted_gradient import followed
+from dqc_lite.integrals.host import values as host_values
+from dqc_lite.integrals.symmetric_pairs import npair, pack, pair_indices, unpack
 
 __all__ = [
     "Omega", "dipole", "ecp", "four_center", "kinetic", "npair", "nuclear", "octupole", "overlap",
@@ -30,10 +31,10 @@ def _square(orbitals: Orbitals, *_: object) -> tuple[int, int]:
     return orbitals.layout.nao, orbitals.layout.nao
 
 
-_overlap = followed(host.overlap, _square, contractions.OVERLAP, references.overlap)
-_kinetic = followed(host.kinetic, _square, contractions.KINETIC, references.kinetic)
-_nuclear = followed(host.nuclear, _square, contractions.NUCLEAR, references.nuclear)
-_ecp = followed(host.ecp, _square, contractions.ECP, references.ecp)
+_overlap = followed(host_values.overlap, _square, gradient_table.OVERLAP, by_primitive.overlap)
+_kinetic = followed(host_values.kinetic, _square, gradient_table.KINETIC, by_primitive.kinetic)
+_nuclear = followed(host_values.nuclear, _square, gradient_table.NUCLEAR, by_primitive.nuclear)
+_ecp = followed(host_values.ecp, _square, gradient_table.ECP, by_primitive.ecp)
 
 
 def overlap(orbitals: Orbitals) -> Float[Array, "ao ao"]:
@@ -60,7 +61,7 @@ def ecp(orbitals: Orbitals) -> Float[Array, "ao ao"]:
 def _multipole(order: int):
     name = "int1e_" + "r" * order
     return accelerated(
-        lambda o: host.multipole(o, order),
+        lambda o: host_values.multipole(o, order),
         lambda o: (3**order, *_square(o)),
         lambda o: general.integral(name, (o, o)),
     )
@@ -97,15 +98,17 @@ def octupole(orbitals: Orbitals) -> Float[Array, "3 3 3 ao ao"]:
 def turning(orbitals: Orbitals, center: Float[Array, " 3"]) -> Float[Array, "3 ao ao"]:
     """<m|(r - center) x nabla|n>, center in bohr: how functions change in a turn. A constant."""
     at = jax.lax.stop_gradient((orbitals, center))
-    return host_call(host.turning, (3, *_square(orbitals)), *at)
+    return host_call(host_values.turning, (3, *_square(orbitals)), *at)
 
 
-_two_center = followed(host.two_center, _square, contractions.TWO_CENTER, references.two_center)
+_two_center = followed(
+    host_values.two_center, _square, gradient_table.TWO_CENTER, by_primitive.two_center
+)
 _three_center = followed(
-    host.three_center,
+    host_values.three_center,
     lambda o, aux, _: (aux.layout.nao, npair(o.layout.nao)),
-    contractions.THREE_CENTER,
-    references.three_center,
+    gradient_table.THREE_CENTER,
+    by_primitive.three_center,
 )
 
 
@@ -116,9 +119,9 @@ def _four_center(square: bool):
         return (npair(nao), nao, nao) if square else (npair(nao),) * 2
 
     return accelerated(
-        lambda o, omega: host.four_center(o, omega, square),
+        lambda o, omega: host_values.four_center(o, omega, square),
         shape,
-        lambda o, omega: references.four_center(o, omega, square),
+        lambda o, omega: by_primitive.four_center(o, omega, square),
     )
 
 

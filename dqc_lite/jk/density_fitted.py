@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from dqc_lite import memory
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.density import Density
 from dqc_lite.integrals import differentials, operators

@@ -22,8 +22,8 @@ from dqc_lite._process import require_own_process
 from dqc_lite._types import Array, Bool, Float, Inexact, Int
 from dqc_lite.errors import InputError
 from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, real_dtype, symmetrize
-from dqc_lite.linalg._lobpcg import Iterate, lobpcg
-from dqc_lite.linalg._projected_cg import projected_solve
+from dqc_lite.linalg.krylov.lobpcg import Iterate, lobpcg
+from dqc_lite.linalg.krylov.projected_cg import projected_solve
 
 __all__ = ["EigshResult", "eigsh"]
 

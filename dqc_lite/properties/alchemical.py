@@ -9,8 +9,8 @@ import jax
 
 from dqc_lite import singlepoint
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.guards import verified
 from dqc_lite.implicit import Converged, relaxed_energy
-from dqc_lite.implicit.verified import verified
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from dqc_lite import singlepoint
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
-from dqc_lite.implicit import Converged, minres, relaxed
-from dqc_lite.implicit.singular import solved
-from dqc_lite.implicit.stationary import slope_of_energy
+from dqc_lite.autodiff.jit import adaptive_jit
+from dqc_lite.implicit import Converged, relaxed
+from dqc_lite.implicit.coordinates import ResponseEquation
+from dqc_lite.linalg.krylov import minres
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import Hamiltonian
@@ -54,23 +53,21 @@ def response_certificate(
     """
     problem = singlepoint.problem_of(mol, method, **options)
     converged, state = singlepoint.converge_or_raise(problem)
-    relaxed.coordinates(converged).check(converged)
+    relaxed.coordinates(converged).check()
     dual = jax.grad(loss)(converged.density.matrix)
     found = _found(converged, problem.hamiltonian(), dual)
     return ResponseCertificate(
         residual=found.residual * state.poison,
         smallest_eigenvalue=found.smallest * state.poison,
         products=found.products,
-        accepted=solved(found) & state.converged,
+        accepted=found.solved() & state.converged,
     )
 
 
 @adaptive_jit
 def _found(converged: Converged, hamiltonian: Hamiltonian, dual: Array) -> minres.Response:
     at, s = relaxed.coordinates(converged), converged.overlap
-    z = jnp.asarray(at.unmoved(converged))
-    density_at = partial(at.density_at, converged, s)
-    slope = slope_of_energy(density_at, hamiltonian, converged.integrals)
-    _, kernel = jax.linearize(slope, at.variable(converged, z))
-    _, pull = jax.vjp(lambda z: density_at(at.variable(converged, z)).matrix, z)
-    return at.reverse(converged, kernel, z, pull(dual)[0])
+    z = jnp.asarray(at.unmoved())
+    equation = ResponseEquation(at, hamiltonian, converged.integrals, s, z)
+    _, pull = jax.vjp(lambda z: at.density_at(s, at.variable(z)).matrix, z)
+    return equation.reverse(pull(dual)[0])

@@ -25,14 +25,13 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from dqc_lite import memory
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
-from dqc_lite.density import Density
+from dqc_lite.autodiff.guards import verified
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.implicit import relaxed
+from dqc_lite.implicit.converged import Converged
+from dqc_lite.implicit.coordinates import ResponseEquation
 from dqc_lite.implicit.degenerate import free_axes, unchanged
-from dqc_lite.implicit.orbitals import Converged
-from dqc_lite.implicit.stationary import slope_of_energy
-from dqc_lite.implicit.verified import verified
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.singlepoint import Problem
 
@@ -157,7 +156,7 @@ def _in_chunks(function: Callable, directions: Any, chunk: int) -> Any:
 
 def _variable(converged: Converged) -> Array:
     at = relaxed.coordinates(converged)
-    return at.variable(converged, at.unmoved(converged))
+    return at.variable(at.unmoved())
 
 
 def _gradient(
@@ -169,7 +168,7 @@ def _gradient(
     moving: bool = False,
 ) -> Array:
     """E_theta at fixed density matrix, as a function of what makes P or, `moving`, the inputs x."""
-    density = relaxed.coordinates(converged).density_at(converged, overlap, variable)
+    density = relaxed.coordinates(converged).density_at(overlap, variable)
     held = _moving_integrals(moved(x), converged) if moving else converged.integrals
 
     def differential(x: Array) -> Array:
@@ -183,21 +182,9 @@ def _response(
     problem: Problem, converged: Converged, explicit: Array, ds: Array
 ) -> tuple[Array, Array]:
     """Changes of v and of dE/dS, from E_theta,v and the change of the overlap."""
-    hamiltonian, held, s = problem.hamiltonian(), converged.integrals, converged.overlap
     at = relaxed.coordinates(converged)
-    z = at.unmoved(converged)
-
-    def density(sv: tuple[Array, Array]) -> Density:
-        return at.density_at(converged, *sv)
-
-    slope = slope_of_energy(density, hamiltonian, held)
-    v, variable_along = jax.linearize(lambda z: at.variable(converged, z), z)
-    _, along = jax.linearize(slope, (s, v))
-    by_overlap, by_variable = along((ds, jnp.zeros_like(v)))
-    b = -at.residual(converged, jnp.zeros_like(z), explicit + by_variable)
-
-    def kernel(dv: Array) -> Array:
-        return along((jnp.zeros_like(ds), dv))[1]
-
-    dv = variable_along(at.solve(converged, kernel, z, b))
-    return dv, by_overlap + along((jnp.zeros_like(ds), dv))[0]
+    equation = ResponseEquation(
+        at, problem.hamiltonian(), converged.integrals, converged.overlap, at.unmoved()
+    )
+    dv = equation.variable_along(equation.coordinates(explicit, ds))
+    return dv, equation.along((ds, dv))[0]

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from dqc_lite._arguments import named_arguments
+from dqc_lite._call_errors import named_arguments
 from dqc_lite.errors import InputError
 from dqc_lite.properties.rotors import symmetry_number as count_rotations
 from dqc_lite.properties.vibrations import (

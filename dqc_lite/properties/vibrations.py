@@ -111,12 +111,12 @@ def vibrations(
 
 def atomic_masses(mol: Molecule, masses: Any = None) -> Float[np.ndarray, " atom"]:
     """Masses in amu, as in `vibrations`."""
-    from dqc_lite.integrals import library
+    from dqc_lite.integrals.host import basis_library
 
     if masses is None:
-        return _with_isotopes(mol, library.average_masses(mol.layout.numbers))
+        return _with_isotopes(mol, basis_library.average_masses(mol.layout.numbers))
     if isinstance(masses, str) and masses == "isotope":
-        return _with_isotopes(mol, library.main_isotope_masses(mol.layout.numbers))
+        return _with_isotopes(mol, basis_library.main_isotope_masses(mol.layout.numbers))
     real = np.array(mol.layout.numbers) > 0
     try:
         given = np.asarray(masses, float)

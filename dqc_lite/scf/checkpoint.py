@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from dqc_lite._arguments import named_arguments
+from dqc_lite._call_errors import named_arguments
 from dqc_lite._types import Array
 from dqc_lite.basis import Basis, Layout
 from dqc_lite.errors import CheckpointError

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
-from dqc_lite.scf import subspace
+from dqc_lite.linalg.krylov import subspace
+from dqc_lite.linalg.krylov.subspace import Question
 from dqc_lite.scf.rotations import Surface
-from dqc_lite.scf.subspace import Question
 
 NEGATIVE = -1e-5
 """Eigenvalues (hartree) above this are rounding: degenerate open shells have exact zeros."""

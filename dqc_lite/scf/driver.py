@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._compile import QUICK_BELOW, adaptive_jit
 from dqc_lite._types import Array, Bool, Float, Int
+from dqc_lite.autodiff.jit import QUICK_BELOW, adaptive_jit
 from dqc_lite.scf import stability
 from dqc_lite.scf.checkpoint import Checkpoint, Files, Recorder
 from dqc_lite.scf.curvature import Rotation

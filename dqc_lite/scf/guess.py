@@ -16,15 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._arguments import named_arguments
-from dqc_lite._compile import adaptive_jit
+from dqc_lite._call_errors import named_arguments
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import CheckpointError, InputError, MethodError, NonFiniteError
-from dqc_lite.integrals import minao as minao_basis
 from dqc_lite.integrals.callback import host_call
+from dqc_lite.integrals.host import minimal_basis as minao_basis
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import projection
 from dqc_lite.scf.checkpoint import Checkpoint, load_checkpoint
@@ -239,12 +239,13 @@ def _minao(
 
 def _atom(mol: Molecule, orbitals: Orbitals, reference: Reference) -> Float[Array, "1 ao any"]:
     """Densities of free atoms in the basis of the molecule."""
-    from dqc_lite.integrals import guesses, operators
+    from dqc_lite.integrals import operators
+    from dqc_lite.integrals.host import free_atoms
 
-    columns = guesses.atomic_orbital_count(mol.layout)
+    columns = free_atoms.atomic_orbital_count(mol.layout)
     if not columns:
         return jnp.zeros((1, mol.nao, 1))
-    table = host_call(guesses.atomic_orbitals, (mol.nao + 2, columns), orbitals)
+    table = host_call(free_atoms.atomic_orbitals, (mol.nao + 2, columns), orbitals)
     return _atomic_factor(operators.overlap(orbitals), table)
 
 
@@ -257,12 +258,13 @@ def _huckel(
     mol: Molecule, orbitals: Orbitals, reference: Reference
 ) -> Float[Array, "channel ao any"]:
     """The lowest combinations of atomic orbitals, as far as there are that many."""
-    from dqc_lite.integrals import guesses, operators
+    from dqc_lite.integrals import operators
+    from dqc_lite.integrals.host import free_atoms
 
-    columns = guesses.atomic_orbital_count(mol.layout)
+    columns = free_atoms.atomic_orbital_count(mol.layout)
     if not columns:
         return jnp.zeros((1, mol.nao, 1))
-    made = host_call(guesses.hueckel_orbitals, (mol.nao, columns), orbitals)
+    made = host_call(free_atoms.hueckel_orbitals, (mol.nao, columns), orbitals)
     return projection.filled(operators.overlap(orbitals), made, reference)
 
 
@@ -273,10 +275,10 @@ def _core(mol: Molecule, orbitals: Orbitals) -> Float[Array, "ao ao"]:
 
 def _sap(mol: Molecule, orbitals: Orbitals) -> Float[Array, "ao ao"]:
     """The potentials of the electrons of free atoms."""
-    from dqc_lite.integrals import guesses
+    from dqc_lite.integrals.host import free_atoms
 
-    guesses.check_atomic_potentials(mol.layout)
-    return host_call(guesses.atomic_potentials, (mol.nao, mol.nao), orbitals)
+    free_atoms.check_atomic_potentials(mol.layout)
+    return host_call(free_atoms.atomic_potentials, (mol.nao, mol.nao), orbitals)
 
 
 _FACTORS = {"minao": _minao, "atom": _atom, "huckel": _huckel}

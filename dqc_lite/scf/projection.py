@@ -11,12 +11,12 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.basis import Orbitals
-from dqc_lite.integrals import minao as minao_basis
 from dqc_lite.integrals import operators
 from dqc_lite.integrals.callback import host_call
+from dqc_lite.integrals.host import minimal_basis as minao_basis
 from dqc_lite.scf.orthogonalization import canonical
 from dqc_lite.scf.reference import Reference
 

@@ -13,8 +13,8 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.density import Density
 from dqc_lite.errors import MethodError
 from dqc_lite.scf.occupations import Fermi, Filled, Given

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.density import Density
 from dqc_lite.scf.guess import Beginning, density_of
 from dqc_lite.scf.occupations import Fermi, Filled, Given

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from dqc_lite._arguments import named_arguments
+from dqc_lite._call_errors import named_arguments
 from dqc_lite._pytree import pytree, static
 from dqc_lite.errors import InputError
 from dqc_lite.scf import driver

@@ -21,7 +21,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.errors import InputError
 from dqc_lite.geometry import ELEMENTS
-from dqc_lite.integrals import lebedev
+from dqc_lite.integrals.host import lebedev
 from dqc_lite.terms import _gaussian_charges as gaussian
 from dqc_lite.units import ANGSTROM_IN_BOHR
 

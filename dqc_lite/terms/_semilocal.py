@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._pytree import pytree
-from dqc_lite._tangents import is_zero
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.zero_valued import is_zero
 from dqc_lite.density import Density
 from dqc_lite.grid.on_points import Variables, changes, orbitals_on, potential_matrix, variables
 from dqc_lite.grid.quadrature import Quadrature

@@ -11,15 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._pytree import pytree, static
-from dqc_lite._tangents import zero
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.zero_valued import without_value, zero
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import ResponseError
 from dqc_lite.integrals.callback import host_call
-from dqc_lite.interop import dispersion
+from dqc_lite.integrals.host import dispersion
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._differential import without_value
 from dqc_lite.terms.term import LinearTerm
 
 STEP = 0.02

@@ -7,14 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree, static
-from dqc_lite._tangents import summed
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.zero_valued import differential_of, summed
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
-from dqc_lite.integrals import layouts
+from dqc_lite.integrals.host import layouts
 from dqc_lite.jk import DensityFitted, Exact
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._differential import differential_of
 from dqc_lite.terms.term import Response, Term
 
 Builder = Exact | DensityFitted

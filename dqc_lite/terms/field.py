@@ -8,12 +8,12 @@ import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array
+from dqc_lite.autodiff.zero_valued import linear_differential, without_value
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import InputError
 from dqc_lite.integrals import operators
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._differential import linear_differential, without_value
 from dqc_lite.terms.term import Leaf, LinearTerm, as_array, require_array
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree
-from dqc_lite._tangents import summed
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.zero_valued import summed
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array
+from dqc_lite.autodiff.jit import adaptive_jit
+from dqc_lite.autodiff.zero_valued import differential_on_grid
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.grid import quadrature
@@ -19,7 +20,6 @@ from dqc_lite.grid.on_points import Variables, potential_matrix, variables
 from dqc_lite.grid.quadrature import Block, Quadrature
 from dqc_lite.integrals.ao_values import ao_values
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._differential import differential_on_grid
 from dqc_lite.terms.term import Term
 from dqc_lite.xc.vv10 import nonlocal_energy
 

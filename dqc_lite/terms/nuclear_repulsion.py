@@ -7,14 +7,13 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree
-from dqc_lite._tangents import zero
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.jit import adaptive_jit
+from dqc_lite.autodiff.zero_valued import differential_of, zero
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.molecule import Molecule
-from dqc_lite.terms._differential import differential_of
 from dqc_lite.terms.term import LinearTerm
 
 

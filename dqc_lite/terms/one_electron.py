@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dqc_lite._pytree import pytree
-from dqc_lite._tangents import zero
 from dqc_lite._types import Array
+from dqc_lite.autodiff.zero_valued import zero
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import ECPError

@@ -28,10 +28,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite import memory
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
-from dqc_lite._tangents import summed
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.jit import adaptive_jit
+from dqc_lite.autodiff.zero_valued import summed, without_value
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import InputError
@@ -39,7 +39,6 @@ from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import _gaussian_charges as gaussian
 from dqc_lite.terms._cavity import Cavity, Spheres, cavity, checked_points, checked_radii
-from dqc_lite.terms._differential import without_value
 from dqc_lite.terms.term import Leaf, Term, as_array, require_array
 
 METHODS = ("C-PCM", "IEF-PCM")

@@ -14,15 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._pytree import pytree
-from dqc_lite._tangents import summed, zero
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.zero_valued import differential_of, summed, without_value, zero
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import GeometryError, InputError
 from dqc_lite.integrals import differentials, operators
 from dqc_lite.molecule import Molecule
 from dqc_lite.terms import _gaussian_charges as gaussian
-from dqc_lite.terms._differential import differential_of, without_value
 from dqc_lite.terms.term import Leaf, LinearTerm, as_array, require_array
 
 CLOSEST = 1e-4

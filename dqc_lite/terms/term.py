@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.zero_valued import without_value
 from dqc_lite.basis import Orbitals
 from dqc_lite.density import Density
 from dqc_lite.errors import InputError
 from dqc_lite.molecule import Molecule, require_x64
-from dqc_lite.terms._differential import without_value
 
 Leaf = Any
 """An array; in the leaves of inputs JAX puts markers of its own too, which are none."""

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._pytree import pytree, static
-from dqc_lite._tangents import is_zero
 from dqc_lite._types import Array, Float
+from dqc_lite.autodiff.zero_valued import is_zero
 from dqc_lite.errors import FunctionalError
 from dqc_lite.integrals.callback import host_call
 from dqc_lite.xc.density import LocalDensity
@@ -26,9 +26,9 @@ def libxc_functional(name: str) -> Functional:
     Raises:
         FunctionalError: unknown, or of a kind that is not supported.
     """
-    from dqc_lite.integrals import libxc_host  # PySCF is imported for those who need it
+    from dqc_lite.integrals.host import libxc  # PySCF is imported for those who need it
 
-    found = libxc_host.describe("".join(name.split()))
+    found = libxc.describe("".join(name.split()))
     components = ()
     if found.level is not None:
         components = (LibxcComponent(found.name, found.level, found.order, found.omega),)
@@ -144,9 +144,9 @@ def _through_order(component: LibxcComponent, variables: int, order: int) -> Cal
 def _on_host(
     component: LibxcComponent, order: int, values: np.ndarray, omega: np.ndarray | None = None
 ) -> np.ndarray:
-    from dqc_lite.integrals import libxc_host
+    from dqc_lite.integrals.host import libxc
 
-    out = libxc_host.derivatives(component.name, component.level, order, values)
+    out = libxc.derivatives(component.name, component.level, order, values)
     fits = omega is None or float(omega) == component.range_separation
     return out if fits else np.full_like(out, np.nan)
 

@@ -20,7 +20,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from dqc_lite._arguments import named_arguments
+from dqc_lite._call_errors import named_arguments
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import FunctionalError

@@ -10,7 +10,7 @@ from pyscf.dft import gen_grid
 from dqc_lite.basis import Basis, orbitals
 from dqc_lite.grid import atomic, becke
 from dqc_lite.integrals.ao_values import ao_values
-from dqc_lite.integrals.layouts import parts
+from dqc_lite.integrals.host.layouts import parts
 
 BLOCK = 128
 SYSTEMS = {

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from systems import central_difference, molecule
 
 import dqc_lite as dqc
-from dqc_lite._compile import options_for
+from dqc_lite.autodiff.jit import options_for
 from dqc_lite.integrals import operators
 
 TIGHT = dqc.DIIS(gradient_tol=1e-11)

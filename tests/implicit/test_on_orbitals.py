@@ -9,7 +9,7 @@ import pytest
 from systems import molecule
 
 import dqc_lite as dqc
-from dqc_lite._compile import options_for
+from dqc_lite.autodiff.jit import options_for
 from dqc_lite.density import Density
 
 

@@ -11,7 +11,7 @@ import pytest
 from dqc_lite.basis import Basis, orbitals
 from dqc_lite.errors import InputError
 from dqc_lite.integrals.ao_values import ao_order, ao_values, grouped_ao_values
-from dqc_lite.integrals.layouts import parts
+from dqc_lite.integrals.host.layouts import parts
 
 RNG = np.random.default_rng(3)
 HIGH = [[l, [1.9 - 0.2 * l, 0.6], [0.5, 0.5]] for l in range(7)] + [[l, [0.3, 1.0]] for l in (0, 2)]

@@ -7,7 +7,8 @@ import pytest
 from systems import mole, molecule
 
 from dqc_lite.basis import Basis, orbitals
-from dqc_lite.integrals import differentials, layouts, operators, references
+from dqc_lite.integrals import by_primitive, differentials, operators
+from dqc_lite.integrals.host import layouts
 
 KEY = np.random.default_rng(0)
 
@@ -22,9 +23,9 @@ def _moved(mol, positions):
 
 
 ONE_ELECTRON = {
-    "overlap": (differentials.overlap, references.overlap),
-    "kinetic": (differentials.kinetic, references.kinetic),
-    "ecp": (differentials.ecp, references.ecp),
+    "overlap": (differentials.overlap, by_primitive.overlap),
+    "kinetic": (differentials.kinetic, by_primitive.kinetic),
+    "ecp": (differentials.ecp, by_primitive.ecp),
 }
 
 
@@ -46,7 +47,7 @@ def test_nuclear_attraction_in_positions_and_charges() -> None:
         return differentials.nuclear(_moved(mol, r), z, dual)
 
     def slow(r, z):
-        return jnp.vdot(references.nuclear(_moved(mol, r), z), dual)
+        return jnp.vdot(by_primitive.nuclear(_moved(mol, r), z), dual)
 
     at = (mol.positions, mol.charges)
     for a, b in zip(jax.grad(quick, (0, 1))(*at), jax.grad(slow, (0, 1))(*at), strict=True):
@@ -69,8 +70,8 @@ def test_density_fitting_integrals(omega: float | None) -> None:
 
     def slow(r):
         aux = orbitals(r, basis)
-        return jnp.vdot(references.two_center(aux, omega), two) + jnp.vdot(
-            references.three_center(_moved(mol, r), aux, omega), three
+        return jnp.vdot(by_primitive.two_center(aux, omega), two) + jnp.vdot(
+            by_primitive.three_center(_moved(mol, r), aux, omega), three
         )
 
     expected = jax.grad(slow)(mol.positions)
@@ -88,7 +89,7 @@ def test_four_center(nspin: int, omega: float | None) -> None:
         return differentials.four_center(_moved(mol, r), density, 0.7, 0.3, omega)
 
     def slow(r):
-        eri = references.four_center(_moved(mol, r), omega, square=True)
+        eri = by_primitive.four_center(_moved(mol, r), omega, square=True)
         full = operators.unpack(jnp.moveaxis(eri, 0, -1), mol.nao)
         total = density.sum(0)
         coulomb = jnp.einsum("lsmn,mn,ls->", full, total, total)
@@ -107,7 +108,7 @@ def test_second_derivative_of_a_differential() -> None:
     quick = jax.grad(lambda r: differentials.overlap(_moved(mol, r), dual))
 
     def slow(r):
-        return jnp.vdot(references.overlap(_moved(mol, r)), dual)
+        return jnp.vdot(by_primitive.overlap(_moved(mol, r)), dual)
 
     expected = jax.hessian(slow)(mol.positions)
     scale = np.abs(expected).max()
@@ -116,18 +117,18 @@ def test_second_derivative_of_a_differential() -> None:
 
 
 VALUES = {
-    "overlap": lambda o, z: (operators.overlap(o), references.overlap(o)),
-    "kinetic": lambda o, z: (operators.kinetic(o), references.kinetic(o)),
-    "nuclear": lambda o, z: (operators.nuclear(o, z), references.nuclear(o, z)),
-    "two-centre": lambda o, z: (operators.two_center(o), references.two_center(o, None)),
+    "overlap": lambda o, z: (operators.overlap(o), by_primitive.overlap(o)),
+    "kinetic": lambda o, z: (operators.kinetic(o), by_primitive.kinetic(o)),
+    "nuclear": lambda o, z: (operators.nuclear(o, z), by_primitive.nuclear(o, z)),
+    "two-centre": lambda o, z: (operators.two_center(o), by_primitive.two_center(o, None)),
     "three-centre": lambda o, z: (
-        operators.three_center(o, o), references.three_center(o, o, None),
+        operators.three_center(o, o), by_primitive.three_center(o, o, None),
     ),
     "four-centre": lambda o, z: (
-        operators.four_center(o), references.four_center(o, None, False),
+        operators.four_center(o), by_primitive.four_center(o, None, False),
     ),
     "four-centre, square": lambda o, z: (
-        operators.four_center(o, square=True), references.four_center(o, None, True),
+        operators.four_center(o, square=True), by_primitive.four_center(o, None, True),
     ),
 }  # fmt: skip
 

@@ -10,8 +10,8 @@ import pytest
 
 from dqc_lite.basis import Basis, Orbitals, orbitals
 from dqc_lite.errors import BasisError, ECPError, InputError, PrecisionError
-from dqc_lite.integrals import form, general
-from dqc_lite.integrals.layouts import parts
+from dqc_lite.integrals import general, multilinear_form
+from dqc_lite.integrals.host.layouts import parts
 
 NSLOT = {"int3c2e": 3, "int2e": 4}
 ONE_ELECTRON = ["int1e_ovlp", "int1e_kin", "int1e_r", "int1e_rr", "int1e_rrr"]
@@ -392,13 +392,13 @@ def test_vmap_is_a_loop(tiny):
 @pytest.fixture
 def host_calls(monkeypatch):
     """The jobs of every host call since the fixture was made."""
-    calls, original = [], form.host_evaluate
+    calls, original = [], multilinear_form.host_evaluate
 
     def counting(jobs, *arrays):
         calls.append(jobs)
         return original(jobs, *arrays)
 
-    monkeypatch.setattr(form, "host_evaluate", counting)
+    monkeypatch.setattr(multilinear_form, "host_evaluate", counting)
     return calls
 
 

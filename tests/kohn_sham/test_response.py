@@ -13,7 +13,7 @@ import pytest
 from systems import central_difference, molecule
 
 import dqc_lite as dqc
-from dqc_lite._compile import options_for
+from dqc_lite.autodiff.jit import options_for
 
 TIGHT = dqc.DIIS(gradient_tol=1e-10)
 slow = pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from systems import molecule
 
-from dqc_lite.integrals import contraction, contractions, operators
+from dqc_lite.integrals import contracted_gradient, gradient_table, operators
 
 
 def _symmetric(rng: np.random.Generator, *shape: int) -> jnp.ndarray:
@@ -52,33 +52,33 @@ CASES = [
 @pytest.mark.parametrize(("name", "spins"), CASES)
 def test_against_the_general_primitive(name: str, spins: int) -> None:
     """Curvature, its transposed mixed derivatives, and many of them at once."""
-    kind = getattr(contractions, name)
+    kind = getattr(gradient_table, name)
     orbitals, extra, fixed, dual = _arguments(name, spins)
     rng = np.random.default_rng(6)
     motions = jnp.asarray(rng.normal(size=(3, len(orbitals), *orbitals[0].centers.shape)))
     _check_curvature(kind, (orbitals, extra, fixed, dual), motions[0])
     leaves, treedef = jax.tree.flatten((orbitals, extra, fixed, dual))
     static = {"kind": kind, "treedef": treedef}
-    tensors = contraction.tensor_p.bind(*leaves, motions, **static)
-    expected = contraction._reference_tensor(*leaves, motions, **static)
+    tensors = contracted_gradient.tensor_p.bind(*leaves, motions, **static)
+    expected = contracted_gradient._reference_tensor(*leaves, motions, **static)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(_seen(tensors), _seen(expected), rtol=0, atol=1e-9 * scale)
     changes = jnp.asarray(rng.normal(size=(2, *dual.shape)))
     if dual.shape[-1] == dual.shape[-2]:
         changes = changes + changes.swapaxes(-1, -2)
-    made = contraction.directional_p.bind(*leaves, changes, **static)
+    made = contracted_gradient.directional_p.bind(*leaves, changes, **static)
     products = np.einsum("bkax,tkax->bt", made, motions)
     flat = (changes.reshape(2, -1), tensors.reshape(3, -1))
     transposed = flat[0] @ flat[1].T
     np.testing.assert_allclose(products, transposed, rtol=1e-8, atol=1e-8 * np.abs(products).max())
 
 
-def _check_curvature(kind: contraction.Contraction, at: tuple, motion: jnp.ndarray) -> None:
+def _check_curvature(kind: contracted_gradient.Contraction, at: tuple, motion: jnp.ndarray) -> None:
     orbitals, *rest = at
     centers = jnp.stack([o.centers for o in orbitals])
 
     def gradient(function: Callable, r):
-        return function(contraction._at(orbitals, r), *rest)
+        return function(contracted_gradient._at(orbitals, r), *rest)
 
     _, expected = jax.jvp(lambda r: gradient(kind.reference, r), (centers,), (motion,))
     _, found = jax.jvp(lambda r: gradient(kind.function, r), (centers,), (motion,))

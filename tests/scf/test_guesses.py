@@ -11,7 +11,7 @@ from ase.collections import g2
 from systems import mole, molecule
 
 import dqc_lite as dqc
-from dqc_lite.integrals import guesses as host_guesses
+from dqc_lite.integrals.host import free_atoms as host_guesses
 from dqc_lite.scf import guess as guesses
 
 NAMES = guesses.GUESSES

@@ -16,7 +16,8 @@ from systems import mole, molecule
 
 import dqc_lite as dqc
 from dqc_lite.errors import InputError, MethodError
-from dqc_lite.scf import curvature, stability, subspace
+from dqc_lite.linalg.krylov import subspace
+from dqc_lite.scf import curvature, stability
 from dqc_lite.scf.rotations import Surface, turned
 from dqc_lite.scf.solvers import Auto
 

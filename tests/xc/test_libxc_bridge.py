@@ -101,11 +101,11 @@ def test_under_vmap_and_jit():
 
 
 def test_every_order_asks_the_host_once(monkeypatch):
-    from dqc_lite.integrals import libxc_host
+    from dqc_lite.integrals.host import libxc
 
     asked = []
-    real = libxc_host.derivatives
-    monkeypatch.setattr(libxc_host, "derivatives", lambda *a: asked.append(a[2]) or real(*a))
+    real = libxc.derivatives
+    monkeypatch.setattr(libxc, "derivatives", lambda *a: asked.append(a[2]) or real(*a))
     energy, variables = total(functional("libxc:gga_x_b86,lyp"), 1), moderate(1)
     jax.jit(jax.value_and_grad(energy))(*variables)[0].block_until_ready()
     assert asked == [1]

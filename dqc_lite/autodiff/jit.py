@@ -1,4 +1,4 @@
-"""Compilation as the size of the problem deserves."""
+"""Choose the effort of XLA's optimization from the size of the problem."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from dqc_lite import _program
+from dqc_lite.autodiff import compiled_primitive
 
 QUICK_BELOW = 5_000_000
 """Numbers to be worked on, below which a shorter program is better than one that does less."""
@@ -63,7 +63,7 @@ def adaptive_jit(
         options = options_for(work(*args) if work else sum(x.size for x in leaves))
         if any(isinstance(x, jax.core.Tracer) for x in leaves):
             fixed = {i: args[i] for i in static_argnums}
-            return _program.call(function, fixed, dynamic, options)
+            return compiled_primitive.call(function, fixed, dynamic, options)
         return compiled(options)(*args)
 
     return call

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from dqc_lite._types import Array
 from dqc_lite.basis import Orbitals
 from dqc_lite.integrals import general
-from dqc_lite.integrals.packed import pack, pair_indices
+from dqc_lite.integrals.symmetric_pairs import pack, pair_indices
 
 Omega = float | Array | None
 """Attenuation of the repulsion, 1/bohr: None for 1/r, a positive number for erf(omega r)/r."""

@@ -16,7 +16,7 @@ from pyscf.gto.mole import (
 
 from dqc_lite.errors import ChargeSpinError, GeometryError, InputError, SpinError
 from dqc_lite.geometry import ELEMENTS, check_geometry, element_of, is_integer
-from dqc_lite.integrals import layouts
+from dqc_lite.integrals.host import layouts
 
 _METHODS = (
     "energy_nuc", "get_enuc", "enuc", "intor", "intor_symmetric", "intor_asymmetric",

@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from dqc_lite._tangents import is_zero
+from dqc_lite.autodiff.zero_valued import is_zero
 from dqc_lite.errors import ResponseError
 
 MESSAGE = (

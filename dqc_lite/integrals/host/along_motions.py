@@ -12,8 +12,8 @@ from pyscf.gto.mole import ATOM_OF
 from pyscf.scf import _vhf
 
 from dqc_lite.basis import Layout, Orbitals
-from dqc_lite.integrals import host
-from dqc_lite.integrals.host import Omega, Scale
+from dqc_lite.integrals.host import values as host_values
+from dqc_lite.integrals.host.values import Omega, Scale
 
 
 def _per_function(layout: Layout, motions: np.ndarray) -> np.ndarray:
@@ -29,30 +29,30 @@ def _two_index(layout: Layout, integral: np.ndarray, motions: np.ndarray) -> np.
 
 def overlap(orbitals: Orbitals, motions: np.ndarray) -> np.ndarray:
     """Of <m|n>, (motion, ao, ao)."""
-    integral = host.mole(orbitals).intor("int1e_ipovlp", comp=3)
+    integral = host_values.mole(orbitals).intor("int1e_ipovlp", comp=3)
     return _two_index(orbitals.layout, integral, motions[:, 0])
 
 
 def kinetic(orbitals: Orbitals, motions: np.ndarray) -> np.ndarray:
     """Of the kinetic energy, (motion, ao, ao)."""
-    integral = host.mole(orbitals).intor("int1e_ipkin", comp=3)
+    integral = host_values.mole(orbitals).intor("int1e_ipkin", comp=3)
     return _two_index(orbitals.layout, integral, motions[:, 0])
 
 
 def two_center(auxiliary: Orbitals, omega: Omega, motions: np.ndarray) -> np.ndarray:
     """Of (P|Q), (motion, aux, aux)."""
-    made = host.mole(auxiliary)
-    with host._range(made, omega):
+    made = host_values.mole(auxiliary)
+    with host_values._range(made, omega):
         integral = made.intor("int2c2e_ip1", comp=3)
     return _two_index(auxiliary.layout, integral, motions[:, 0])
 
 
 def nuclear(orbitals: Orbitals, charges: np.ndarray, motions: np.ndarray) -> np.ndarray:
     """Of the nuclear attraction, (motion, ao, ao)."""
-    made, points, motions = host.mole(orbitals), np.asarray(orbitals.centers), motions[:, 0]
+    made, points, motions = host_values.mole(orbitals), np.asarray(orbitals.centers), motions[:, 0]
     on_functions = np.zeros((3, made.nao, made.nao))
     on_nuclei = np.zeros((len(motions), made.nao**2))
-    for block in host._point_blocks(made.nao, len(points), 3):
+    for block in host_values._point_blocks(made.nao, len(points), 3):
         # -Z_C <nabla m|1/r_C|n>, (xyz, point, ao, ao)
         integral = made.intor("int1e_grids_ip", comp=3, grids=points[block])
         integral = integral * -charges[block, None, None]
@@ -66,7 +66,7 @@ def nuclear(orbitals: Orbitals, charges: np.ndarray, motions: np.ndarray) -> np.
 
 def ecp(orbitals: Orbitals, motions: np.ndarray) -> np.ndarray:
     """Of the effective core potentials, (motion, ao, ao)."""
-    made, motions = host.mole(orbitals), motions[:, 0]
+    made, motions = host_values.mole(orbitals), motions[:, 0]
     change = _two_index(orbitals.layout, made.intor("ECPscalar_ipnuc", comp=3), motions)
     for atom in np.unique(orbitals.layout.ecp_rows[:, ATOM_OF]):
         with made.with_rinv_at_nucleus(atom):
@@ -80,17 +80,17 @@ def three_center(
     orbitals: Orbitals, auxiliary: Orbitals, omega: Omega, motions: np.ndarray
 ) -> np.ndarray:
     """Of (P|mn) for pairs m >= n, (motion, aux, pair); centres of orbitals, of auxiliaries."""
-    made, aux = host.mole(orbitals), host.mole(auxiliary)
+    made, aux = host_values.mole(orbitals), host_values.mole(auxiliary)
     nao = made.nao
     rows, columns = np.tril_indices(nao)
     change = np.empty((len(motions), auxiliary.layout.nao, len(rows)))
     on_ao = -_per_function(orbitals.layout, motions[:, 0])
     on_aux = _per_function(auxiliary.layout, motions[:, 1])
-    for first, last in host._auxiliary_blocks(nao, auxiliary.layout):
+    for first, last in host_values._auxiliary_blocks(nao, auxiliary.layout):
         functions = slice(*auxiliary.layout.ao_offset[[first, last]])
         shells = (0, made.nbas, 0, made.nbas, made.nbas + first, made.nbas + last)
-        with host._range(made, omega):
-            integral = host.three_center_block(made, aux, "int3c2e_ip1", shells, 3)
+        with host_values._range(made, omega):
+            integral = host_values.three_center_block(made, aux, "int3c2e_ip1", shells, 3)
         # (xyz, aux, pair), nabla on m and on n
         bra, ket = integral[:, rows, columns], integral[:, columns, rows]
         bra, ket = bra.transpose(0, 2, 1), ket.transpose(0, 2, 1)
@@ -111,14 +111,14 @@ def four_center(
     omega: Omega,
     motions: np.ndarray,
 ) -> np.ndarray:
-    """Of the Fock matrix of the energy of `host.four_center_gradient`, (motion, spin, ao, ao).
+    """Of the Fock matrix of the energy of `four_center_gradient`, (motion, spin, ao, ao).
 
     Nothing changes when all atoms move together: motions relative to that of one atom suffice.
     """
-    made, motions = host.mole(orbitals), motions[:, 0]
+    made, motions = host_values.mole(orbitals), motions[:, 0]
     still, runs = _runs(orbitals.layout)
     change = np.zeros((len(motions), *density.shape))
-    with host._range(made, omega):
+    with host_values._range(made, omega):
         for atom, shells in runs:
             move = motions[:, atom] - motions[:, still]
             if move.any():
@@ -135,13 +135,13 @@ def four_center_gradients(
     exchange: Scale,
     omega: Omega,
 ) -> np.ndarray:
-    """Derivatives of `host.four_center_gradient` along symmetric changes (change, spin, ao, ao) of
+    """Derivatives of `four_center_gradient` along symmetric changes (change, spin, ao, ao) of
     the density: (change, 1, atom, 3).
     """
-    made = host.mole(orbitals)
+    made = host_values.mole(orbitals)
     still, runs = _runs(orbitals.layout)
     gradients = np.zeros((len(changes), 1, orbitals.layout.natm, 3))
-    with host._range(made, omega):
+    with host_values._range(made, omega):
         for atom, shells in runs:
             fock = _of_shells(made, orbitals.layout, density, coulomb, exchange, shells)
             part = np.einsum("xsmn,bsmn->bx", fock, changes, optimize=True)
@@ -152,7 +152,7 @@ def four_center_gradients(
 
 def _runs(layout: Layout) -> tuple[int, list[tuple[int, tuple[int, int]]]]:
     """The atom of most functions, and (atom, shells) of the runs of shells of all others."""
-    runs = host.shell_runs(layout)
+    runs = host_values.shell_runs(layout)
     offset = layout.ao_offset
     still, *_ = max(runs, key=lambda run: offset[run[2]] - offset[run[1]])
     return still, [(atom, (first, last)) for atom, first, last in runs if atom != still]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from dqc_lite._types import Array, Float, Inexact
 from dqc_lite.linalg._common import adjoint, eps_of, matmul, poison
-from dqc_lite.linalg._lobpcg import Iterate, precondition
+from dqc_lite.linalg.krylov.lobpcg import Iterate, precondition
 
 __all__ = ["projected_solve"]
 

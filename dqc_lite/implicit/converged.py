@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from dqc_lite._compile import adaptive_jit
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float, Int
+from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.density import Density
 from dqc_lite.scf.reference import Reference
 

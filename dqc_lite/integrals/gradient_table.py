@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._types import Array
-from dqc_lite.integrals import host, host_along, host_second, references
-from dqc_lite.integrals.contraction import Contraction, Orbs
+from dqc_lite.integrals import by_primitive
+from dqc_lite.integrals.contracted_gradient import Contraction, Orbs
+from dqc_lite.integrals.host import along_motions, hessians
+from dqc_lite.integrals.host import values as host_values
 
 
 def _linear(
@@ -52,32 +54,32 @@ def _two_index(
 
 
 OVERLAP = _two_index(
-    references.overlap, host.overlap_gradient, host_along.overlap, host_second.overlap
+    by_primitive.overlap, host_values.overlap_gradient, along_motions.overlap, hessians.overlap
 )
 KINETIC = _two_index(
-    references.kinetic, host.kinetic_gradient, host_along.kinetic, host_second.kinetic
+    by_primitive.kinetic, host_values.kinetic_gradient, along_motions.kinetic, hessians.kinetic
 )
 NUCLEAR = _two_index(
-    references.nuclear, host.nuclear_gradient, host_along.nuclear, host_second.nuclear
+    by_primitive.nuclear, host_values.nuclear_gradient, along_motions.nuclear, hessians.nuclear
 )
-ECP = _two_index(references.ecp, host.ecp_gradient, host_along.ecp, host_second.ecp)
+ECP = _two_index(by_primitive.ecp, host_values.ecp_gradient, along_motions.ecp, hessians.ecp)
 TWO_CENTER = _two_index(
-    references.two_center,
-    lambda auxiliary, omega, dual: host.two_center_gradient(auxiliary, dual, omega),
-    host_along.two_center,
-    lambda auxiliary, omega, dual: host_second.two_center(auxiliary, dual, omega),
+    by_primitive.two_center,
+    lambda auxiliary, omega, dual: host_values.two_center_gradient(auxiliary, dual, omega),
+    along_motions.two_center,
+    lambda auxiliary, omega, dual: hessians.two_center(auxiliary, dual, omega),
 )
 THREE_CENTER = _linear(
-    references.three_center,
-    lambda orbitals, extra, dual: host.three_center_gradient(*orbitals, dual, *extra),
-    host_along.three_center,
-    lambda orbitals, extra, dual: host_second.three_center(*orbitals, dual, *extra),
+    by_primitive.three_center,
+    lambda orbitals, extra, dual: host_values.three_center_gradient(*orbitals, dual, *extra),
+    along_motions.three_center,
+    lambda orbitals, extra, dual: hessians.three_center(*orbitals, dual, *extra),
 )
 
 
 def _repulsion_energy(orbitals: Orbs, extra: tuple, scales: tuple, density: Array) -> Array:
     (omega,), (coulomb, exchange) = extra, scales
-    eri = references.repulsion("int2e", orbitals * 4, omega)
+    eri = by_primitive.repulsion("int2e", orbitals * 4, omega)
     energy = jnp.zeros(())
     if coulomb is not None:
         total = density.sum(0)
@@ -92,7 +94,7 @@ def _repulsion_energy(orbitals: Orbs, extra: tuple, scales: tuple, density: Arra
 def _repulsion_gradient(
     orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray
 ) -> np.ndarray:
-    return host.four_center_gradient(*orbitals, _symmetric(density), *scales, *extra)[None]
+    return host_values.four_center_gradient(*orbitals, _symmetric(density), *scales, *extra)[None]
 
 
 def _repulsion_gradient_along(
@@ -100,21 +102,21 @@ def _repulsion_gradient_along(
 ) -> np.ndarray:
     density, changes = _symmetric(density), _symmetric(changes)
     if len(changes) > 1:
-        return host_along.four_center_gradients(*orbitals, density, changes, *scales, *extra)
+        return along_motions.four_center_gradients(*orbitals, density, changes, *scales, *extra)
     both = np.stack([density, changes[0]])
-    return host.four_center_mixed_gradient(*orbitals, both, *scales, *extra)[None, None]
+    return host_values.four_center_mixed_gradient(*orbitals, both, *scales, *extra)[None, None]
 
 
 def _fock_along(
     orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray, motions: np.ndarray
 ) -> np.ndarray:
-    return host_along.four_center(*orbitals, _symmetric(density), *scales, *extra, motions)
+    return along_motions.four_center(*orbitals, _symmetric(density), *scales, *extra, motions)
 
 
 def _repulsion_curvature(
     orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray
 ) -> np.ndarray:
-    return host_second.four_center(*orbitals, _symmetric(density), *scales, *extra)
+    return hessians.four_center(*orbitals, _symmetric(density), *scales, *extra)
 
 
 FOUR_CENTER = Contraction(

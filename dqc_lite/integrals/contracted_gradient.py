@@ -30,8 +30,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from dqc_lite import memory
-from dqc_lite._tangents import is_zero
 from dqc_lite._types import Array
+from dqc_lite.autodiff.zero_valued import is_zero
 from dqc_lite.basis import Orbitals
 from dqc_lite.integrals.callback import accelerated, host_call
 

@@ -16,7 +16,8 @@ from pyscf.scf.atom_hf import frac_occ
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.errors import InputError
 from dqc_lite.geometry import element_of
-from dqc_lite.integrals import host, layouts
+from dqc_lite.integrals.host import layouts
+from dqc_lite.integrals.host import values as host_values
 
 HEAVIEST = 96
 """The natural orbitals end at curium."""
@@ -68,7 +69,7 @@ def minimal_basis(layout: Layout) -> tuple[tuple[int, ...], Layout, tuple, np.nd
 
 def cross_overlap(orbs: Orbitals, minimal: Orbitals) -> np.ndarray:
     """<m|k> of the molecule's functions and the minimal ones, (ao, minimal ao)."""
-    return pyscf.gto.intor_cross("int1e_ovlp", host.mole(orbs), host.mole(minimal))
+    return pyscf.gto.intor_cross("int1e_ovlp", host_values.mole(orbs), host_values.mole(minimal))
 
 
 def weighted_overlap(orbs: Orbitals, minimal: Orbitals, weights: np.ndarray) -> np.ndarray:

@@ -1,9 +1,8 @@
-"""A compiled function whose derivatives outside of `jax.jit` are compiled with the same care.
+"""A jitted function as a JAX primitive.
 
 Eagerly differentiated, a `jax.jit` function with compiler options loses them or is refused. Here
-the function is a primitive: its derivative along some arguments, its transpose with respect to
-those in which it is linear, and its version for batches are functions of the same kind, each
-compiled as a program of its own.
+its derivative along some arguments, its transpose with respect to those in which it is linear, and
+its version for batches are functions of the same kind, each jitted with the same options.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from pyscf.scf.atom_hf import frac_occ
 
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.errors import InputError
-from dqc_lite.integrals import host
+from dqc_lite.integrals.host import values as host_values
 
 HEAVIEST = 118
 """Configurations of free atoms end here."""
@@ -67,7 +67,7 @@ def hueckel_orbitals(orbs: Orbitals) -> np.ndarray:
     """
     table = atomic_orbitals(orbs)
     energies, coefficients = table[0], table[2:]
-    overlap = coefficients.T @ host.overlap(orbs) @ coefficients
+    overlap = coefficients.T @ host_values.overlap(orbs) @ coefficients
     matrix = 0.5 * WOLFSBERG_HELMHOLZ * (energies + energies[:, None]) * overlap
     np.fill_diagonal(matrix, energies)
     _, combined = _eigh(matrix, overlap)
@@ -88,7 +88,7 @@ def atomic_potentials(orbs: Orbitals) -> np.ndarray:
     Where an effective core stands for some of an atom's electrons its potential is scaled down to
     the others.
     """
-    made, layout = host.mole(orbs), orbs.layout
+    made, layout = host_values.mole(orbs), orbs.layout
     parts = []
     for atom in _real(layout):
         exponents, electrons = _atomic_potential(layout.symbols[atom])
@@ -185,10 +185,10 @@ def _solved(
     )
     momenta, electrons = _electrons(layout, 0)
     charge = np.array([float(layout.numbers[0] - layout.core_electrons[0])])
-    mole = host.mole(orbs, charge)
-    core = host.kinetic(orbs) + host.nuclear(orbs, charge)
-    core = core + host.ecp(orbs) if layout.has_ecp else core
-    overlap, shells = host.overlap(orbs), _components(spherical)
+    mole = host_values.mole(orbs, charge)
+    core = host_values.kinetic(orbs) + host_values.nuclear(orbs, charge)
+    core = core + host_values.ecp(orbs) if layout.has_ecp else core
+    overlap, shells = host_values.overlap(orbs), _components(spherical)
     diis = lib.diis.DIIS()
     diis.verbose = 0
     fock = core
@@ -203,7 +203,7 @@ def _solved(
             break
         fock = diis.update(fock, xerr=error)
     if layout.cartesian:
-        made = host.mole(dataclasses.replace(orbs, layout=layout))
+        made = host_values.mole(dataclasses.replace(orbs, layout=layout))
         orbitals = made.cart2sph_coeff(normalized="sp") @ orbitals
     return energies, orbitals, electrons
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from dqc_lite._tangents import is_zero
+from dqc_lite.autodiff.zero_valued import is_zero
 
 
 def moving(along: Any) -> tuple[tuple[int, ...], list[jax.Array]]:

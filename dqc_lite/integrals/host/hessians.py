@@ -14,8 +14,8 @@ from pyscf.gto.mole import ATOM_OF
 from pyscf.scf import _vhf
 
 from dqc_lite.basis import Layout, Orbitals
-from dqc_lite.integrals import host
-from dqc_lite.integrals.host import Omega, Scale
+from dqc_lite.integrals.host import values as host_values
+from dqc_lite.integrals.host.values import Omega, Scale
 
 
 def _invariant(half: np.ndarray) -> np.ndarray:
@@ -52,27 +52,27 @@ def _pairs(layout: Layout, integral: np.ndarray, dual: np.ndarray) -> np.ndarray
 
 def overlap(orbitals: Orbitals, dual: np.ndarray) -> np.ndarray:
     """Of ``sum_mn dual_mn <m|n>``, symmetric dual."""
-    made = host.mole(orbitals)
+    made = host_values.mole(orbitals)
     return _one_set(_pairs(orbitals.layout, made.intor("int1e_ipovlpip", comp=9), dual))
 
 
 def kinetic(orbitals: Orbitals, dual: np.ndarray) -> np.ndarray:
     """Of the kinetic energy of a symmetric density matrix."""
-    made = host.mole(orbitals)
+    made = host_values.mole(orbitals)
     return _one_set(_pairs(orbitals.layout, made.intor("int1e_ipkinip", comp=9), dual))
 
 
 def two_center(auxiliary: Orbitals, dual: np.ndarray, omega: Omega) -> np.ndarray:
     """Of ``sum_PQ dual_PQ (P|Q)``, symmetric dual."""
-    made = host.mole(auxiliary)
-    with host._range(made, omega):
+    made = host_values.mole(auxiliary)
+    with host_values._range(made, omega):
         integral = made.intor("int2c2e_ip1ip2", comp=9)
     return _one_set(_pairs(auxiliary.layout, integral, dual))
 
 
 def nuclear(orbitals: Orbitals, charges: np.ndarray, dual: np.ndarray) -> np.ndarray:
     """Of the nuclear attraction of a symmetric density matrix."""
-    made = host.mole(orbitals, charges)
+    made = host_values.mole(orbitals, charges)
     half = np.zeros((len(charges), 3, len(charges), 3))
     for atom in np.flatnonzero(charges):
         with made.with_rinv_origin(np.asarray(orbitals.centers)[atom]):
@@ -84,7 +84,7 @@ def nuclear(orbitals: Orbitals, charges: np.ndarray, dual: np.ndarray) -> np.nda
 
 def ecp(orbitals: Orbitals, dual: np.ndarray) -> np.ndarray:
     """Of the effective-core energy of a symmetric density matrix."""
-    made = host.mole(orbitals)
+    made = host_values.mole(orbitals)
     natm = orbitals.layout.natm
     half = np.zeros((natm, 3, natm, 3))
     for atom in np.unique(orbitals.layout.ecp_rows[:, ATOM_OF]):
@@ -113,13 +113,13 @@ def three_center(
     orbitals: Orbitals, auxiliary: Orbitals, dual: np.ndarray, omega: Omega
 ) -> np.ndarray:
     """Of ``sum dual_P,mn (P|mn)`` over pairs m >= n; centres of orbitals, then of auxiliaries."""
-    made, aux = host.mole(orbitals), host.mole(auxiliary)
+    made, aux = host_values.mole(orbitals), host_values.mole(auxiliary)
     natm = orbitals.layout.natm
     half = np.zeros((2, natm, 3, 2, natm, 3))
-    for first, last, square in host.auxiliary_duals(made.nao, auxiliary.layout, dual, 9):
+    for first, last, square in host_values.auxiliary_duals(made.nao, auxiliary.layout, dual, 9):
         shells = (0, made.nbas, 0, made.nbas, made.nbas + first, made.nbas + last)
         functions = slice(*auxiliary.layout.ao_offset[[first, last]])
-        with host._range(made, omega):
+        with host_values._range(made, omega):
             bra = _three_center(made, aux, "int3c2e_ipvip1", shells)
             weighted = 0.5 * np.einsum("xymnp,pmn->xymn", bra, square, optimize=True)
             both = _three_center(made, aux, "int3c2e_ip1ip2", shells)
@@ -138,22 +138,22 @@ def _three_center(
     made: pyscf.gto.Mole, aux: pyscf.gto.Mole, name: str, shells: tuple
 ) -> np.ndarray:
     """(3, 3, m, n, aux)"""
-    integral = host.three_center_block(made, aux, name, shells, 9)
+    integral = host_values.three_center_block(made, aux, name, shells, 9)
     return integral.reshape(3, 3, *integral.shape[1:])
 
 
 def four_center(
     orbitals: Orbitals, density: np.ndarray, coulomb: Scale, exchange: Scale, omega: Omega
 ) -> np.ndarray:
-    """Of the electron-repulsion energy of `host.four_center_gradient`.
+    """Of the electron-repulsion energy of `host_values.four_center_gradient`.
 
     From (nabla m n|nabla l s) and (nabla m nabla n|l s), m on a later atom than l, or than n.
     """
-    made = host.mole(orbitals)
+    made = host_values.mole(orbitals)
     layout = orbitals.layout
     half = np.zeros((layout.natm, 3, layout.natm, 3))
-    with host._range(made, omega):
-        for atom, first, last in host.shell_runs(layout)[1:]:
+    with host_values._range(made, omega):
+        for atom, first, last in host_values.shell_runs(layout)[1:]:
             pairs = _repulsion_pairs(made, layout, density, coulomb, exchange, (first, last))
             half[atom] += _sum_ao(layout, pairs, 2).transpose(0, 2, 1)
     return _one_set(half)

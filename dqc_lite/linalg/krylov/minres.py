@@ -21,6 +21,13 @@ RESTARTS = 4
 """Times the true residual is solved for again at most."""
 
 
+ACCEPTED = 1e-8
+"""Relative residual above which an answer does not count."""
+
+SINGULAR = 1e-4
+"""Eigenvalue of the preconditioned operator below which it is singular."""
+
+
 class Response(NamedTuple):
     """x with its relative residual and the smallest modulus of an eigenvalue met on the way."""
 
@@ -28,6 +35,14 @@ class Response(NamedTuple):
     residual: Float[Array, ""]
     smallest: Float[Array, ""]
     products: Int[Array, ""]
+
+    def solved(self) -> Bool[Array, ""]:
+        """Whether the answer counts."""
+        return (self.residual < ACCEPTED) & ~(self.smallest < SINGULAR)
+
+    def x_or_nan(self) -> Array:
+        """x, or NaN: never a number that nobody checked."""
+        return self.x * jnp.where(self.solved(), 1.0, jnp.nan)
 
 
 def solve(

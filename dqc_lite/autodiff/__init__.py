@@ -1,0 +1,1 @@
+"""What derivative rules share: primitives, zero-valued functions, leaves that move, guards."""
