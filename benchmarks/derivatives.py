@@ -44,9 +44,9 @@ import numpy as np
 
 import dqc_lite as dqc
 from dqc_lite.integrals import operators
+from dqc_lite.problem import in_field
 from dqc_lite.scf import diis_loop, guess
 from dqc_lite.scf.diis import History
-from dqc_lite.singlepoint import in_field
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 

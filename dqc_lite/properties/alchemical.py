@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 
-from dqc_lite import singlepoint
+from dqc_lite import convergence
 from dqc_lite._types import Array, Float
 from dqc_lite.autodiff.guards import verified
 from dqc_lite.implicit import Converged, relaxed_energy
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
+from dqc_lite.problem import problem_of
 
 
 def alchemical_derivatives(
@@ -26,8 +27,8 @@ def alchemical_derivatives(
     state is unstable. They turn with nothing, so that a level may be orbitally degenerate.
     """
 
-    problem = singlepoint.problem_of(mol, method, **options)
-    converged, _ = singlepoint.converge_or_raise(problem)
+    problem = problem_of(mol, method, **options)
+    converged, _ = convergence.converge_or_raise(problem)
 
     def at(charges: Array, converged: Converged) -> Array:
         changed = dataclasses.replace(mol, charges=charges)

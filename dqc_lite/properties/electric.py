@@ -14,14 +14,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from dqc_lite import singlepoint
+from dqc_lite import convergence
 from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Converged, relaxed_density
 from dqc_lite.implicit.degenerate import single_valued
 from dqc_lite.integrals import operators
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
-from dqc_lite.singlepoint import Problem, density_matrix
+from dqc_lite.problem import Problem, problem_of
+from dqc_lite.singlepoint import density_matrix
 
 
 def dipole(
@@ -101,8 +102,8 @@ def dipole_derivatives(
     Over all atoms they sum to the total charge times the unit matrix. Arguments and errors as in
     `polarizability`.
     """
-    problem = singlepoint.problem_of(mol, method, **options)
-    converged, _ = singlepoint.converge_or_raise(problem)
+    problem = problem_of(mol, method, **options)
+    converged, _ = convergence.converge_or_raise(problem)
 
     def at(positions: Array) -> Array:
         return _relaxed(dataclasses.replace(problem, mol=mol.with_positions(positions)), converged)
@@ -115,8 +116,8 @@ def _in_field(
     mol: Molecule, method: MethodLike | None, strength: Any, options: dict
 ) -> tuple[Problem, Converged]:
     field = jnp.zeros(3) if strength is None else strength
-    problem = singlepoint.problem_of(mol, method, electric_field=field, **options)
-    return problem, singlepoint.converge_or_raise(problem)[0]
+    problem = problem_of(mol, method, electric_field=field, **options)
+    return problem, convergence.converge_or_raise(problem)[0]
 
 
 def _strength(problem: Problem) -> Float[Array, " 3"]:

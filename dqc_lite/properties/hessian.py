@@ -8,15 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dqc_lite import singlepoint
+from dqc_lite import convergence
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.implicit import Constants, Converged, relaxed_energy, tangent_along
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
+from dqc_lite.problem import Problem, problem_of
 from dqc_lite.properties.second_order import inputs, second_derivatives
 from dqc_lite.scf.solution import Solution
-from dqc_lite.singlepoint import Problem
 
 
 def hessian(
@@ -29,10 +29,10 @@ def hessian(
     and `ResponseError` where the state is unstable, or where the derivative is not the same for
     all states of an orbitally degenerate level.
     """
-    problem = singlepoint.problem_of(mol, method, **options)
+    problem = problem_of(mol, method, **options)
     matrix, state = _second_derivatives(problem)
     if problem.throw:
-        singlepoint.require_convergence(state.tree, mol)
+        convergence.require_convergence(state.tree, mol)
     return matrix.reshape(mol.natm, 3, mol.natm, 3)
 
 
@@ -72,9 +72,9 @@ def converge(
 ) -> tuple[Problem, Converged, Solution]:
     """The self-consistent field, with an electric field even where that is 0."""
     field = jnp.zeros(3) if electric_field is None else electric_field
-    problem = singlepoint.problem_of(mol, method, electric_field=field, **options)
-    converged, state = singlepoint.converge_or_raise(problem)
-    return problem, converged, singlepoint.solution_of(problem, converged, state)
+    problem = problem_of(mol, method, electric_field=field, **options)
+    converged, state = convergence.converge_or_raise(problem)
+    return problem, converged, convergence.solution_of(problem, converged, state)
 
 
 def derivatives_of(problem: Problem, converged: Converged, solution: Solution) -> Harmonic:
@@ -99,7 +99,7 @@ def derivatives_of(problem: Problem, converged: Converged, solution: Solution) -
 def _second_derivatives(problem: Problem) -> tuple[Array, Constants]:
     """Along positions."""
     problem = jax.lax.stop_gradient(problem)
-    converged, state = singlepoint.converge(problem)
+    converged, state = convergence.converge(problem)
     return second_derivatives(problem, converged, in_field=False), Constants.of(state)
 
 
@@ -107,9 +107,9 @@ def _rule(primals: tuple, tangents: tuple) -> Any:
     """The derivative is that of ``jax.hessian(energy)``, at the same solution."""
     (problem,), (moves,) = primals, tangents
     value, state = _second_derivatives(problem)  # with this rule again: it has derivatives itself
-    converged, _ = singlepoint.converge(jax.lax.stop_gradient(problem))
+    converged, _ = convergence.converge(jax.lax.stop_gradient(problem))
     tangent = tangent_along(lambda p: _nested(p, converged), problem, moves)
-    return (value, state), (tangent, jax.tree.map(singlepoint.no_tangent, state))
+    return (value, state), (tangent, jax.tree.map(convergence.no_tangent, state))
 
 
 _second_derivatives.defjvp(_rule, symbolic_zeros=True)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dqc_lite import singlepoint
+from dqc_lite import convergence
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Bool, Float, Int
 from dqc_lite.autodiff.jit import adaptive_jit
@@ -17,6 +17,7 @@ from dqc_lite.implicit.coordinates import ResponseEquation
 from dqc_lite.linalg.krylov import minres
 from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
+from dqc_lite.problem import problem_of
 from dqc_lite.terms import Hamiltonian
 
 
@@ -51,8 +52,8 @@ def response_certificate(
     found is returned. To be used inside of `jax.jit` too. Arguments and errors as in
     `density_matrix`; `ResponseError` only for occupations out of order.
     """
-    problem = singlepoint.problem_of(mol, method, **options)
-    converged, state = singlepoint.converge_or_raise(problem)
+    problem = problem_of(mol, method, **options)
+    converged, state = convergence.converge_or_raise(problem)
     relaxed.coordinates(converged).check()
     dual = jax.grad(loss)(converged.density.matrix)
     found = _found(converged, problem.hamiltonian(), dual)

@@ -33,7 +33,7 @@ from dqc_lite.implicit.converged import Converged
 from dqc_lite.implicit.coordinates import ResponseEquation
 from dqc_lite.implicit.degenerate import free_axes, unchanged
 from dqc_lite.integrals import differentials, operators
-from dqc_lite.singlepoint import Problem
+from dqc_lite.problem import Problem
 
 MEMORY_SHARE = 0.25
 """Of the budget, for what is made of a chunk of directions."""

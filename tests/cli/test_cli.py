@@ -19,6 +19,7 @@ import pytest
 import dqc_lite as dqc
 from dqc_lite import gradcheck, singlepoint
 from dqc_lite.cli import arguments, main
+from dqc_lite.scf import driver
 from dqc_lite.scf.solvers import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +100,7 @@ def pyscf_of(path, basis, spin=0):
 def water(tmp_path_factory):
     """`forces` on water: (stdout, stderr, record, number of SCF runs)."""
     out = tmp_path_factory.mktemp("water") / "out.json"
-    original, calls = singlepoint.scf, []
+    original, calls = driver.run, []
 
     def counted(*args, **kwargs):
         calls.append(1)
@@ -107,7 +108,7 @@ def water(tmp_path_factory):
 
     enabled = jax.config.jax_enable_compilation_cache
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(singlepoint, "scf", counted)
+        patch.setattr(driver, "run", counted)
         code, text, err = run("forces", WATER, "--basis", "6-31g", "--json", out, "-v")
     jax.config.update("jax_enable_compilation_cache", enabled)
     assert code == 0, err

@@ -13,9 +13,10 @@ import pytest
 from systems import central_difference, five_point, in_field, mean_field, molecule
 
 import dqc_lite as dqc
+from dqc_lite.convergence import converge_or_raise
 from dqc_lite.errors import ResponseError
 from dqc_lite.implicit import degenerate
-from dqc_lite.singlepoint import converge_or_raise, problem_of
+from dqc_lite.problem import problem_of
 
 TIGHT = dqc.DIIS(gradient_tol=1e-10)
 BASIS = "sto-3g"

@@ -9,7 +9,7 @@ import pytest
 from systems import molecule
 
 import dqc_lite as dqc
-from dqc_lite import errors, singlepoint
+from dqc_lite import errors, problem
 
 
 def _changed(field: str, value: float) -> dqc.Molecule:
@@ -46,7 +46,7 @@ def test_field_and_functional_that_are_not_finite() -> None:
 @pytest.mark.parametrize("solver", ["auto", "second-order"])
 def test_numbers_that_run_away_stop_at_once(monkeypatch, solver: str) -> None:
     """Beyond the checks of the input: in the middle of the loop."""
-    monkeypatch.setattr(singlepoint, "_require_finite", lambda inputs: None)
+    monkeypatch.setattr(problem, "require_finite", lambda inputs: None)
     mol = molecule("h2", "sto-3g")
     broken = jax.tree.map(lambda leaf: leaf * jnp.nan, dqc.KS("pbe", grid_level=0))
     with pytest.raises(errors.NonFiniteError, match=r"non-finite number in cycle [0-2] .*check"):
