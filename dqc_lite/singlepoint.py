@@ -123,7 +123,7 @@ def energy(
     """
     problem = Problem.build(mol, method, solver, guess, electric_field, throw, checkpoint)
     value, constants = energy_and_state(problem)
-    state: SCFState = constants.tree
+    state: SCFState = constants.arrays
     if throw and require_convergence(state, mol):
         return value
     return value * state.poison

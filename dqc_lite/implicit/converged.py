@@ -34,6 +34,11 @@ class Constants:
     def tree(self) -> Any:
         return jax.tree.unflatten(self.treedef, self.leaves)
 
+    @property
+    def arrays(self) -> Any:
+        """The tree of leaves that are all arrays: of a function's results some may be literals."""
+        return jax.tree.unflatten(self.treedef, tuple(map(jnp.asarray, self.leaves)))
+
 
 class Nearby(Protocol):
     """What describing the states nearby needs of a converged one; see `Converged`."""

@@ -32,7 +32,7 @@ def hessian(
     problem = problem_of(mol, method, **options)
     matrix, state = _second_derivatives(problem)
     if problem.throw:
-        convergence.require_convergence(state.tree, mol)
+        convergence.require_convergence(state.arrays, mol)
     return matrix.reshape(mol.natm, 3, mol.natm, 3)
 
 

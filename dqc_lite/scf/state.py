@@ -72,7 +72,7 @@ class SCFState:
         return cls(
             density=density, energies=point.energies, energy=point.energy, fock=point.fock,
             gradient=point.gradient, converged=converged,
-            delta_energy=jnp.full((), jnp.nan) if delta_energy is None else delta_energy,
+            delta_energy=point.energy * jnp.nan if delta_energy is None else delta_energy,
             poison=jnp.where(converged, 1.0, jnp.nan), iterations=cycles,
             history=jnp.zeros((0, 3)) if history is None else history,
             mo_energy=orbitals.mo_energy, mo_coeff=orbitals.mo_coeff, mo_occ=orbitals.mo_occ,
