@@ -29,11 +29,13 @@ from dqc_lite.implicit import (
     without_derivative,
 )
 from dqc_lite.integrals import operators
+from dqc_lite.method import Method
 from dqc_lite.molecule import Molecule
 from dqc_lite.problem import Problem
 from dqc_lite.scf import guess as guesses
 from dqc_lite.scf.checkpoint import Files, Recorder, fingerprint
 from dqc_lite.scf.guess import Beginning
+from dqc_lite.scf.orthogonalization import LINEAR_DEPENDENCE
 from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.self_consistency import SelfConsistency
 from dqc_lite.scf.solution import Certificate, Solution
@@ -50,9 +52,16 @@ def self_consistent(problem: Problem) -> tuple[Any, Array, SCFState]:
     integrals = hamiltonian.prepare(mol, orbitals)
     overlap = operators.overlap(orbitals)
     start = guesses.begin(problem.guess, mol, orbitals, reference)
-    scf = SelfConsistency.build(hamiltonian, integrals, overlap, reference)
+    scf = SelfConsistency.build(
+        hamiltonian, integrals, overlap, reference, _linear_dependence(problem.method)
+    )
     state = _run(problem.solver, scf, start, _files(problem, reference))
     return integrals, overlap, _poisoned(state, (mol, problem.method))
+
+
+def _linear_dependence(method: Method) -> float:
+    """The threshold of a method, also of one of a user's own that names none."""
+    return getattr(method, "linear_dependence", LINEAR_DEPENDENCE)
 
 
 def _poisoned(state: SCFState, inputs: Any) -> SCFState:
@@ -145,6 +154,7 @@ def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solu
         orbital_gradient=fixed.gradient,
         gap=_gap(mo_energy, fixed.mo_occ, fixed.kept, reference),
         kept_orbitals=fixed.kept,
+        smallest_overlap_eigenvalue=fixed.smallest_overlap,
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
         stable=fixed.stable,
@@ -170,6 +180,7 @@ def require_convergence(state: SCFState, mol: Molecule) -> bool:
         return False
     if converged:
         _warn_saddle_point(state)
+        _warn_rounding(state)
         return True
     if int(state.kept) < max(mol.nelec):
         raise BasisTooSmallError(
@@ -182,7 +193,18 @@ def require_convergence(state: SCFState, mol: Molecule) -> bool:
             f"the SCF met a non-finite number in cycle {cycles} (E = {numbers[0]}, |g| = "
             f"{numbers[2]}); check the geometry, the basis set and the inputs for NaN."
         )
-    raise SCFNotConvergedError(cycles, *numbers, np.asarray(state.density.matrix))
+    overlap = None if state.smallest_overlap is None else float(state.smallest_overlap)
+    raise SCFNotConvergedError(cycles, *numbers, np.asarray(state.density.matrix), overlap)
+
+
+def _warn_rounding(state: SCFState) -> None:
+    if state.at_rounding is not None and bool(state.at_rounding):
+        warn(
+            f"the basis is nearly linearly dependent (smallest eigenvalue of the overlap "
+            f"{float(state.smallest_overlap):.1e}): the SCF has converged to |g| = "
+            f"{float(state.gradient):.1e} hartree, which is rounding; leave combinations out with "
+            "linear_dependence=1e-6 of the method, or give a larger gradient_tol."
+        )
 
 
 def _warn_saddle_point(state: SCFState) -> None:

@@ -57,6 +57,10 @@ class NonFiniteError(DqcLiteError, ArithmeticError):
     """NaN or infinity where a finite number is required."""
 
 
+NEARLY_DEPENDENT = 1e-6
+"""Eigenvalue of the overlap below which rounding may be what keeps an SCF from converging."""
+
+
 class SCFNotConvergedError(DqcLiteError, RuntimeError):
     """The SCF did not converge.
 
@@ -64,6 +68,7 @@ class SCFNotConvergedError(DqcLiteError, RuntimeError):
         iterations: cycles made.
         energy, delta_energy, gradient: of the last one, hartree.
         density_matrix: of the last one, (spin, ao, ao): ``guess=error.density_matrix`` goes on.
+        smallest_overlap: eigenvalue of the overlap of the basis functions, where it is known.
     """
 
     def __init__(
@@ -73,25 +78,32 @@ class SCFNotConvergedError(DqcLiteError, RuntimeError):
         delta_energy: float,
         gradient: float,
         density_matrix: Any = None,
+        smallest_overlap: float | None = None,
     ):
         self.iterations = iterations
         self.energy = energy
         self.delta_energy = delta_energy
         self.gradient = gradient
         self.density_matrix = density_matrix
+        self.smallest_overlap = smallest_overlap
+        dependent = smallest_overlap is not None and smallest_overlap < NEARLY_DEPENDENT
+        hint = "" if not dependent else (
+            f" The basis is nearly linearly dependent, smallest eigenvalue of the overlap "
+            f"{smallest_overlap:.1e}: linear_dependence=1e-6 of the method leaves out more."
+        )  # fmt: skip
         super().__init__(
             f"SCF not converged after {iterations} cycles: E = {energy:.10f} hartree, "
             f"delta_E = {delta_energy:.2e}, |g| = {gradient:.2e}. Go on from there with "
             "guess=error.density_matrix, raise max_cycle in the solver, try another guess "
             "(guess='atom', 'sap' or 'core'), a damped or shifted start (DIIS(damping=0.3), "
             "DIIS(level_shift=0.3), DIIS(early='adiis')) or solver=SecondOrder(), check charge and "
-            "spin, or look at the last state of dqc_lite.solve(..., throw=False)."
+            "spin, or look at the last state of dqc_lite.solve(..., throw=False)." + hint
         )
 
     def __reduce__(self) -> tuple:
         """By the arguments: exceptions of other processes arrive pickled."""
         numbers = self.iterations, self.energy, self.delta_energy, self.gradient
-        return type(self), (*numbers, self.density_matrix)
+        return type(self), (*numbers, self.density_matrix, self.smallest_overlap)
 
 
 class ResponseError(DqcLiteError, RuntimeError):

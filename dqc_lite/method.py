@@ -20,6 +20,7 @@ from dqc_lite.grid.atomic import Grid
 from dqc_lite.integrals.host import dispersion
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf.occupations import Fermi, Given
+from dqc_lite.scf.orthogonalization import LINEAR_DEPENDENCE
 from dqc_lite.scf.reference import Reference
 from dqc_lite.terms import (
     CorePotential,
@@ -56,12 +57,15 @@ class HF:
             when unrestricted: fractions are allowed, as in spherical atoms.
         extra_terms: energy terms to add, a tuple of `dqc_lite.terms.Term`, such as
             `dqc_lite.terms.PointCharges`; their leaves are differentiable inputs.
+        linear_dependence: combinations of basis functions are left out where the eigenvalue of the
+            overlap is below this.
     """
 
     restricted: Restricted = static(default=None)
     density_fit: bool | str = static(default=False)
     smearing: float | None = static(default=None)
     occupations: Occupations = static(default=None)
+    linear_dependence: float = static(default=LINEAR_DEPENDENCE)
     extra_terms: tuple[Term, ...] = ()
 
     def __post_init__(self) -> None:
@@ -96,7 +100,7 @@ class KS:
         dispersion: None, "d3bj", "d3zero" or "d4" with the damping of the functional, or of
             another as in "d3bj:pbe"; not beside VV10.
         nonlocal_grid_level: of the grid of nonlocal correlation (VV10).
-        smearing, occupations, extra_terms: as in `HF`.
+        smearing, occupations, extra_terms, linear_dependence: as in `HF`.
 
     Raises:
         FunctionalError, MethodError, BasisError, InputError.
@@ -110,6 +114,7 @@ class KS:
     nonlocal_grid_level: int | Grid = static(default=3)
     smearing: float | None = static(default=None)
     occupations: Occupations = static(default=None)
+    linear_dependence: float = static(default=LINEAR_DEPENDENCE)
     extra_terms: tuple[Term, ...] = ()
 
     def __post_init__(self) -> None:
@@ -242,6 +247,11 @@ def _check_state(method: Method) -> None:
     object.__setattr__(method, "extra_terms", checked(method.extra_terms))
     _check_restricted(method.restricted)
     _check_density_fit(method.density_fit)
+    threshold = method.linear_dependence
+    if isinstance(threshold, bool) or not isinstance(threshold, float) or not 0 < threshold < 0.1:
+        raise InputError(
+            f"linear_dependence = {threshold!r} must be a small positive number, such as 1e-6."
+        )
     if method.occupations is not None:
         object.__setattr__(method, "occupations", _occupation_sets(method.occupations))
     if method.smearing is None:

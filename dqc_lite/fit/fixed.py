@@ -165,7 +165,7 @@ def prepare(mol: Molecule, method: KS, repulsion: tuple | None = None) -> Prepar
         else:
             grids[type(term)] = held
     constant, core = _added(linear, mol.nao)
-    x, kept = _canonical(overlap)
+    x, kept = _canonical(overlap, method.linear_dependence)
     row = FixedRow(
         constant=constant, core=core, repulsion=builders,
         grid=grids.get(ExchangeCorrelation), nonlocal_grid=grids.get(NonlocalCorrelation),
@@ -177,8 +177,8 @@ def prepare(mol: Molecule, method: KS, repulsion: tuple | None = None) -> Prepar
 
 
 @adaptive_jit
-def _canonical(overlap: Array) -> tuple[Array, Array]:
-    return canonical(overlap)
+def _canonical(overlap: Array, threshold: Array | float) -> tuple[Array, Array]:
+    return canonical(overlap, threshold)
 
 
 @adaptive_jit

@@ -14,7 +14,7 @@ EXCLUDED_ENERGY = 1e6
 
 
 def canonical(
-    overlap: Float[Array, "ao ao"], threshold: float = LINEAR_DEPENDENCE
+    overlap: Float[Array, "ao ao"], threshold: Array | float = LINEAR_DEPENDENCE
 ) -> tuple[Float[Array, "ao mo"], Bool[Array, " mo"]]:
     """X with X^T S X = 1 on the kept columns and 0 on the others, and which are kept."""
     eigenvalues, vectors = jnp.linalg.eigh(overlap, symmetrize_input=False)

@@ -39,6 +39,14 @@ ANGLES = (-0.9, -0.5, -0.2, 0.2, 0.5, 0.9)
 """Turns (radian) along an unstable mode among which the lowest energy is sought."""
 
 
+STALLED = 8
+"""Cycles without progress after which rounding is taken for the reason, if it may be."""
+
+ROUNDING = 100.0
+"""Times the estimate of `SelfConsistency.rounding`: a chain of four H atoms in aug-cc-pVDZ leaves
+20 to 80 times."""
+
+
 @pytree
 class Place:
     """A density that was evaluated.
@@ -250,7 +258,9 @@ class Searching:
         return dataclasses.replace(s, stage=stage, log=self._logged(s, point, delta))
 
     def _diis_goes_on(self, s: Search) -> Bool[Array, ""]:
+        stalled = s.accelerated.diis.waited >= STALLED
         ended = (s.cycles >= self.plan.max_cycle) | self.converged(s.here)
+        ended |= stalled & self._at_rounding(s.here)
         if self.plan.patience is not None:
             ended |= s.accelerated.diis.waited >= self.plan.patience
         return ~ended & jnp.isfinite(s.here.point.energy)
@@ -323,6 +333,20 @@ class Searching:
         accurate = here.point.gradient < self.plan.gradient_tol
         return self.problem.enough_functions() & small & accurate
 
+    def _at_rounding(self, here: Place) -> Bool[Array, ""]:
+        """Whether what is left may be rounding, which nearly dependent functions make large."""
+        rounding = self.problem.rounding(here.point)
+        small = jnp.abs(here.delta_energy) < ROUNDING * rounding
+        accurate = here.point.gradient < ROUNDING * rounding
+        return self.problem.enough_functions() & small & accurate
+
+    def _done(self, s: Search) -> Bool[Array, ""]:
+        """Whether the tolerances are met, or the cycles have stalled at what rounding allows."""
+        cycles = s.accelerated.diis.waited
+        if s.descent is not None:
+            cycles = jnp.where(s.descent.why == NOT, cycles, s.descent.cycle)
+        return self.converged(s.here) | ((cycles >= STALLED) & self._at_rounding(s.here))
+
     def settled(self, s: Search) -> Search:
         """What to do next, after a row of Fock builds or a look at the stability."""
         s = jax.lax.cond(s.stage == SETTLE, self._after_builds, _same, s)
@@ -337,7 +361,7 @@ class Searching:
         s = dataclasses.replace(s, here=dataclasses.replace(s.here, filled=filled))
         if s.descent is None:
             return _at(s, DONE)
-        converged = self.converged(s.here)
+        converged = self._done(s)
         look = converged & self._to_be_examined(s)
         goes_on = ~converged & self._newton_goes_on(s)
         stage = _pick(goes_on, STEP, jnp.where(look, EXAMINE, DONE))
@@ -397,7 +421,7 @@ class Searching:
     def _ended(self, s: Search) -> Search:
         """At a minimum, or where no way down was found: then the saddle point stays."""
         s = _at(s, DONE)
-        lost = (s.descent.why == DESCENT) & ~self.converged(s.here)
+        lost = (s.descent.why == DESCENT) & ~self._done(s)
         s = jax.lax.cond(
             lost, lambda s: dataclasses.replace(s, here=s.descent.saddle), _same, s
         )  # fmt: skip
@@ -406,7 +430,7 @@ class Searching:
     def _next_start(self, s: Search) -> Search:
         """Another start from the lowest minimum so far, or the end with that one."""
         d = s.descent
-        energy = jnp.where(self.converged(s.here) & s.here.stable, s.here.point.energy, jnp.nan)
+        energy = jnp.where(self._done(s) & s.here.stable, s.here.point.energy, jnp.nan)
         lowest = (d.number == 0) | (energy < jnp.fmin(jnp.nanmin(d.energies), jnp.inf))
         best = jax.lax.cond(lowest, lambda s: s.here, lambda s: s.descent.best, s)
         energies = d.energies.at[d.number].set(energy)
@@ -458,12 +482,13 @@ class Searching:
         counts = (none, none, none) if d is None else (d.cycles, d.analyses, d.left)
         state = SCFState.of(
             self.problem, s.here.density, s.here.filled, s.here.point,
-            converged=self.converged(s.here), delta_energy=s.here.delta_energy,
+            converged=self._done(s), delta_energy=s.here.delta_energy,
             stages=Stages(self.plan.solver, s.cycles, *counts),
             history=s.log[1:], fock_builds=s.fock_builds,
         )  # fmt: skip
         return dataclasses.replace(
             state, stability=s.here.lowest, stable=s.here.stable,
+            at_rounding=state.converged & ~self.converged(s.here),
             start_energies=None if d is None else d.energies,
         )  # fmt: skip
 

@@ -57,6 +57,7 @@ class SelfConsistency:
         x: (ao, mo) orthonormal combinations of the basis functions, of which `kept` count.
         kept: (mo,) which are not left out for linear dependence.
         reference: the kind of determinant.
+        smallest: eigenvalue of the overlap among those kept.
     """
 
     hamiltonian: Hamiltonian
@@ -65,14 +66,16 @@ class SelfConsistency:
     x: Float[Array, "ao mo"]
     kept: Bool[Array, " mo"]
     reference: Reference = static()
+    smallest: Float[Array, ""] | None = None
 
     @classmethod
     def build(
         cls, hamiltonian: Hamiltonian, integrals: Any, overlap: Float[Array, "ao ao"],
-        reference: Reference,
+        reference: Reference, linear_dependence: float = LINEAR_DEPENDENCE,
     ) -> SelfConsistency:  # fmt: skip
         """With combinations of the basis functions made from their overlap."""
-        return cls(hamiltonian, integrals, overlap, *_canonical(overlap), reference)
+        x, kept, smallest = _canonical(overlap, linear_dependence)
+        return cls(hamiltonian, integrals, overlap, x, kept, reference, smallest)
 
     def first(self, start: Beginning) -> tuple[Filled, Density]:
         """The density to begin with, and its orbitals where the guess has some, else zeros."""
@@ -125,6 +128,13 @@ class SelfConsistency:
         """The orbitals of a Fock matrix with their electrons, and the density of these."""
         return self.reference.fill(*self.orbitals(effective))
 
+    def rounding(self, point: Point) -> Float[Array, ""]:
+        """What rounding leaves of a gradient (hartree): a Fock matrix between orthonormal functions
+        is that between basis functions over eigenvalues of the overlap.
+        """
+        eps = jnp.finfo(self.overlap.dtype).eps
+        return eps * jnp.max(jnp.abs(point.effective)) / self.smallest
+
     def enough_functions(self) -> Bool[Array, ""]:
         """Whether the electrons fit the independent functions."""
         return self.kept.sum() >= max(self.reference.nalpha, self.reference.nbeta)
@@ -164,5 +174,8 @@ class SelfConsistency:
 
 
 @adaptive_jit
-def _canonical(overlap: Array) -> tuple[Array, Array]:
-    return canonical(overlap, LINEAR_DEPENDENCE)
+def _canonical(overlap: Array, threshold: Array | float) -> tuple[Array, Array, Array]:
+    x, kept = canonical(overlap, threshold)
+    # X^T X = 1/s on the diagonal
+    largest = jnp.max(jnp.where(kept, (x * x).sum(0), 0.0))
+    return x, kept, jnp.where(largest > 0, 1.0 / largest, 1.0)

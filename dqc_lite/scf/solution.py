@@ -56,6 +56,8 @@ class Certificate:
         gap: lowest virtual minus highest occupied orbital energy over the spins, hartree;
             inf without virtual or occupied orbitals.
         kept_orbitals: number of orbitals left after removing linear dependence.
+        smallest_overlap_eigenvalue: of the overlap of the basis functions, among those kept: near
+            1e-7 the orbital gradient is rounding at 1e-8 hartree.
         fock_builds: Fock matrices made, and Hessian-vector products, which cost as much.
         lowest_hessian_eigenvalue: of the orbital Hessian A + B over the rotations that keep the
             kind of determinant, hartree; None where it was not examined, which the default
@@ -73,6 +75,7 @@ class Certificate:
     orbital_gradient: Float[Array, ""]
     gap: Float[Array, ""]
     kept_orbitals: Int[Array, ""]
+    smallest_overlap_eigenvalue: Float[Array, ""] | None = None
     fock_builds: Int[Array, ""] | None = None
     lowest_hessian_eigenvalue: Float[Array, ""] | None = None
     stable: Bool[Array, ""] | None = None

@@ -25,6 +25,8 @@ class SCFState:
     decided in a compiled program.
     ``external`` and ``externally_stable`` are the same against different orbitals for the spins.
     ``start_energies`` are the minima found where several were looked for.
+    ``smallest_overlap`` is the smallest eigenvalue of the overlap that is kept, and ``at_rounding``
+    tells whether the tolerances are below what that allows and were not met.
     """
 
     density: Density
@@ -48,6 +50,8 @@ class SCFState:
     start_energies: Float[Array, " start"] | None = None
     external: Float[Array, ""] | None = None
     externally_stable: Bool[Array, ""] | None = None
+    smallest_overlap: Float[Array, ""] | None = None
+    at_rounding: Bool[Array, ""] | None = None
 
     @classmethod
     def of(
@@ -76,6 +80,6 @@ class SCFState:
             poison=jnp.where(converged, 1.0, jnp.nan), iterations=cycles,
             history=jnp.zeros((0, 3)) if history is None else history,
             mo_energy=orbitals.mo_energy, mo_coeff=orbitals.mo_coeff, mo_occ=orbitals.mo_occ,
-            kept=problem.kept.sum(), stages=stages,
+            kept=problem.kept.sum(), stages=stages, smallest_overlap=problem.smallest,
             fock_builds=cycles + 1 if fock_builds is None else fock_builds,
         )  # fmt: skip

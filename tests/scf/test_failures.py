@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import molecule
+from systems import mean_field, mole, molecule
 
 import dqc_lite as dqc
 from dqc_lite import errors, problem
@@ -117,6 +117,47 @@ def test_memory_is_refused_before_it_is_taken(monkeypatch) -> None:
     monkeypatch.setenv("DQC_LITE_MEMORY_GB", "plenty")
     with pytest.raises(errors.InputError, match="'plenty' is no number"):
         dqc.energy(molecule("nh3", "6-31g*"))
+
+
+def _chain(apart: float) -> dqc.Molecule:
+    """Four hydrogen atoms so close that their diffuse functions nearly coincide."""
+    rows = "; ".join(f"H 0 0 {apart * i}" for i in range(4))
+    return dqc.Molecule.from_atoms(rows, "aug-cc-pvdz", unit="bohr")
+
+
+@pytest.mark.parametrize("solver", ["auto", "second-order"])
+def test_nearly_dependent_functions(solver: str) -> None:
+    """Converged to what rounding allows, and said so; PySCF, which leaves out more, ends above."""
+    mol = _chain(0.5)
+    with pytest.warns(UserWarning, match=r"eigenvalue of the overlap 6\.4e-08.*which is rounding"):
+        solution = dqc.solve(mol, solver=solver)
+    assert bool(solution.converged)
+    assert 1e-8 < float(solution.certificate.orbital_gradient) < 1e-6
+    overlap = mole(mol, "aug-cc-pvdz").intor("int1e_ovlp")
+    smallest = float(solution.certificate.smallest_overlap_eigenvalue)
+    assert smallest == pytest.approx(np.linalg.eigvalsh(overlap)[0], rel=1e-6)
+    reference = mean_field(mol, "aug-cc-pvdz", dqc.HF())
+    assert float(solution.energy) < reference.e_tot + 1e-8
+    there = reference.energy_tot(np.asarray(solution.density_matrix[0]))
+    assert abs(float(solution.energy) - there) < 1e-8
+    inside = jax.jit(lambda m: dqc.solve(m, solver=solver))(mol)
+    assert abs(float(inside.energy - solution.energy)) < 1e-8
+
+
+def test_threshold_of_dependence() -> None:
+    """With fewer functions left out nothing keeps it from converging; the energy is higher."""
+    mol, method = _chain(0.5), dqc.HF(linear_dependence=1e-5)
+    with pytest.warns(UserWarning, match=r"\d of 36 combinations removed"):
+        solution = dqc.solve(mol, method)
+    assert float(solution.certificate.orbital_gradient) < 1e-8
+    assert float(solution.certificate.smallest_overlap_eigenvalue) > 1e-5
+    with pytest.warns(UserWarning, match="rounding"):
+        assert float(solution.energy) > float(dqc.energy(mol)) - 1e-8
+    with pytest.raises(errors.SCFNotConvergedError, match=r"overlap 6\.4e-08: linear_dependence="):
+        dqc.energy(mol, solver=dqc.DIIS(max_cycle=5))
+    for wrong in (0.0, 1, True, -1e-8, "1e-8"):
+        with pytest.raises(errors.InputError, match="linear_dependence"):
+            dqc.HF(linear_dependence=wrong)
 
 
 def test_shape_stays_where_functions_are_dependent() -> None:
