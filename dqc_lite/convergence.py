@@ -198,7 +198,8 @@ def require_convergence(state: SCFState, mol: Molecule) -> bool:
 
 
 def _warn_rounding(state: SCFState) -> None:
-    if state.at_rounding is not None and bool(state.at_rounding):
+    known = state.at_rounding is not None and not isinstance(state.gradient, jax.core.Tracer)
+    if known and bool(state.at_rounding):
         warn(
             f"the basis is nearly linearly dependent (smallest eigenvalue of the overlap "
             f"{float(state.smallest_overlap):.1e}): the SCF has converged to |g| = "
@@ -208,8 +209,9 @@ def _warn_rounding(state: SCFState) -> None:
 
 
 def _warn_saddle_point(state: SCFState) -> None:
-    examined = state.stable is not None and not math.isnan(float(state.stability))
-    if examined and not bool(state.stable):
+    if state.stable is None or isinstance(state.stability, jax.core.Tracer):
+        return
+    if not math.isnan(float(state.stability)) and not bool(state.stable):
         warn(
             "the SCF has converged at a saddle point, lowest curvature "
             f"{float(state.stability):.4f} hartree (certificate.stable is False); try another "

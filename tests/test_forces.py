@@ -87,12 +87,17 @@ def test_forward_equals_reverse(method: dqc.HF) -> None:
 
 
 def test_forces_make_no_response_solve() -> None:
-    """One loop, the SCF's own, and no linear solver, in energy and in its gradient."""
+    """The loops of the SCF, one of DIIS, and no linear solver, in energy and in its gradient."""
     mol = molecule("h2o", "6-31g")
-    for function in (dqc.energy, jax.grad(dqc.energy)):
-        names = primitives(jax.make_jaxpr(lambda m, f=function: f(m, FITTED))(mol).jaxpr)
-        assert names.count("while") == 1
-        assert not {"custom_linear_solve", "lu", "custom_root"} & set(names)
+    loops = {}
+    for solver in ("diis", "auto"):
+        for function in (dqc.energy, jax.grad(dqc.energy)):
+            made = jax.make_jaxpr(lambda m, f=function, s=solver: f(m, FITTED, solver=s))(mol)
+            names = primitives(made.jaxpr)
+            loops.setdefault(solver, []).append(names.count("while"))
+            assert not {"custom_linear_solve", "lu", "custom_root"} & set(names)
+    assert loops["diis"] == [1, 1]
+    assert loops["auto"][0] == loops["auto"][1]
 
 
 def test_second_call_compiles_nothing(compilations) -> None:

@@ -109,13 +109,15 @@ def _whole(problem: SelfConsistency, start: Beginning, plan: Plan) -> SCFState:
     """All stages as one program, in which Fock build and Hessian product stand once."""
     searching = Searching(problem, plan, start.mix)
 
+    def built(search: Search) -> Search:
+        return searching.settled(searching.builds(search, UNLIMITED))
+
     def body(search: Search) -> Search:
-        search = searching.settled(searching.builds(search, UNLIMITED))
-        if search.descent is None:
-            return search
-        return _where_wanted(search.asking(), searching.products, search)
+        return _where_wanted(search.asking(), searching.products, built(search))
 
     search = searching.begin(start, _small((problem, start)))
+    if search.descent is None:
+        return searching.state(built(search))
     return searching.state(jax.lax.while_loop(Search.unfinished, body, search))
 
 

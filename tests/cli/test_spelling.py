@@ -64,7 +64,7 @@ def test_an_option_in_the_place_of_the_command(capsys):
         (["--multiplicity=1"], "give --spin 0 (2S"),
         (["--multiplicity", "triplet"], "give --spin (2S"),
         (["--wrt", "charges"], "--wrt is an option of check-grad"),
-        (["--frobnicate"], "--help lists those there are"),
+        (["--zzz"], "--help lists those there are"),
     ],
 )
 def test_options(capsys, argv, message):

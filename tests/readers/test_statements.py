@@ -24,7 +24,9 @@ def frame(comment: str) -> str:
 
 
 def by_command_line(path, *words: str) -> dqc.Molecule:
-    return Calculation.build(parse(["energy", str(path), "--basis", "sto-3g", *words])).mol
+    return Calculation.build(
+        parse(["energy", str(path), "--basis", "sto-3g", *words]), str(path)
+    ).mol
 
 
 def by_fit(path) -> dqc.Molecule:

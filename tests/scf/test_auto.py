@@ -98,14 +98,14 @@ def test_kinds_of_gaps() -> None:
 
 def test_restricted_open_shell_of_small_gap_is_examined() -> None:
     """The quartet of O2+: Roothaan's matrix has a large gap, and DIIS ends at a saddle point."""
-    mol = dqc.Molecule.from_atoms(PAIR.format("O", "O", 1.2), "sto-3g", charge=1, spin=3)
+    mol = dqc.Molecule.from_atoms(PAIR.format("O", "O", 1.15), "sto-3g", charge=1, spin=3)
     method = dqc.KS("b3lyp", "rohf", grid_level=0)
     first, solution = (dqc.solve(mol, method, solver=solver) for solver in ("diis", None))
     a, b = stability.SMALL_GAP["open"]
     assert float(first.certificate.gap) > a + 0.2 * b
     assert bool(solution.certificate.stable)
     assert int(solution.certificate.saddle_points_left) == 1
-    assert float(solution.energy) < float(first.energy) - 1e-6
+    assert float(solution.energy) < float(first.energy) - 1e-2
 
 
 def test_a_saddle_point_that_cannot_be_left_is_named() -> None:
