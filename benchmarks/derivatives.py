@@ -45,8 +45,10 @@ import numpy as np
 import dqc_lite as dqc
 from dqc_lite.integrals import operators
 from dqc_lite.problem import in_field
-from dqc_lite.scf import diis_loop, guess
+from dqc_lite.scf import guess
 from dqc_lite.scf.diis import History
+from dqc_lite.scf.search import Searching
+from dqc_lite.scf.self_consistency import SelfConsistency
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
@@ -123,14 +125,18 @@ def unrolled(mol: dqc.Molecule, method: dqc.HF | dqc.KS, cycles: int) -> Callabl
     def function(field: jax.Array) -> jax.Array:
         hamiltonian = in_field(method, field).hamiltonian(mol)
         integrals = hamiltonian.prepare(mol, orbitals)
-        problem = diis_loop._problem(hamiltonian, integrals, overlap, reference)
+        problem = SelfConsistency.build(hamiltonian, integrals, overlap, reference)
+        searching = Searching(problem, solver(cycles).plan(), 0.0)
         constant = mock.patch.object(
             History, "weights", lambda history: jax.lax.stop_gradient(weights(history))
         )
         with constant:
-            loop, start = diis_loop._begun(problem, beginning, solver(cycles), wide=False)
-            last, _ = jax.lax.scan(lambda c, _: (loop.cycle(c), None), start, length=cycles)
-        return loss(last.next_density.matrix)
+            start = searching.begin(beginning, wide=False)
+            width = start.accelerated.density.factor.shape[-1]
+            last, _ = jax.lax.scan(
+                lambda s, _: (searching.build(s, width), None), start, length=cycles
+            )
+        return loss(last.accelerated.density.matrix)
 
     return function
 

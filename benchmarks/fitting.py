@@ -33,7 +33,7 @@ from dqc_lite.fit import fixed, response, self_consistent
 from dqc_lite.fit.programs import quick_jit
 from dqc_lite.scf.diis import History
 from dqc_lite.scf.orthogonalization import diagonalize
-from dqc_lite.scf.state import Problem
+from dqc_lite.scf.self_consistency import SelfConsistency
 
 METHOD = dqc.KS("pbe", grid_level=0)
 PARAMETERS = fit.Parameters.select("pbe", ["gga_x_pbe.*", "gga_c_pbe.beta"])
@@ -206,7 +206,7 @@ def density_step(name: str) -> list[list[str]]:
 
     def unrolled(cycles, diis, x):
         h = hamiltonian(x)
-        problem = Problem(h, row.held, s, row.x, row.kept, row.reference)
+        problem = SelfConsistency(h, row.held, s, row.x, row.kept, row.reference)
 
         def cycle(carry, _):
             orbitals, history, last = carry

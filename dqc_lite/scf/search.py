@@ -204,13 +204,13 @@ class Searching:
             search, count = carry
             return search.building() & (count < limit)
 
-        def build(carry: tuple[Search, Array]) -> tuple[Search, Array]:
+        def another(carry: tuple[Search, Array]) -> tuple[Search, Array]:
             search, count = carry
-            return self._build(search, width), count + 1
+            return self.build(search, width), count + 1
 
-        return jax.lax.while_loop(going_on, build, (search, _number(0)))[0]
+        return jax.lax.while_loop(going_on, another, (search, _number(0)))[0]
 
-    def _build(self, s: Search, width: int) -> Search:
+    def build(self, s: Search, width: int) -> Search:
         """One Fock build, and what follows from it."""
         if s.descent is None:
             a = s.accelerated
