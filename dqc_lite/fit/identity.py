@@ -36,9 +36,7 @@ def of_objective(objective: Objective, prefix: str = "") -> Identity:
     found |= {f"reaction {r.name!r}": _of_reaction(r) for r in o.reactions}
     found |= {f"method.{name}": digest(value) for name, value in method.items()}
     found |= _of_parameters(o.parameters)
-    found |= {
-        f"loss.{f.name}": digest(getattr(o.loss, f.name)) for f in dataclasses.fields(o.loss)
-    }
+    found |= {f"loss.{f.name}": digest(getattr(o.loss, f.name)) for f in dataclasses.fields(o.loss)}
     found["solver"] = digest(o.programs.solver)
     return {prefix + name: value for name, value in found.items()}
 

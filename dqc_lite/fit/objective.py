@@ -16,6 +16,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.errors import DqcLiteError, InputError, NonFiniteError
 from dqc_lite.fit import cache, fixed
 from dqc_lite.fit.bucket import Bucket
+from dqc_lite.fit.checks import require_count
 from dqc_lite.fit.dataset import Dataset, Problem, Reaction, Row
 from dqc_lite.fit.losses import KINDS, Loss
 from dqc_lite.fit.padding import Sizes, grouped
@@ -129,7 +130,8 @@ class Objective:
             integrals, grid and dispersion are those of the trained functional.
         parameters: what is trained.
         loss: what is minimized.
-        solver: of the SCF; errors of the derivatives are of first order in `gradient_tol`.
+        solver: of the SCF, its cycles, tolerances and `space`; errors of the derivatives are of
+            first order in `gradient_tol`.
         max_buckets: groups of rows of equal shapes (at least one for each kind of determinant).
         chunk: rows in one call of a program, mapped by `jax.vmap`; 1 on a CPU.
         cache_folder: where integrals are kept between processes, if anywhere.
@@ -152,8 +154,11 @@ class Objective:
         method = method_of(method)
         fixed.check_method(method)
         method = _following(method, parameters)
+        _check_solver(solver)
+        require_count("max_buckets", max_buckets, 1)
         if chunk is None:
             chunk = 1 if jax.default_backend() == "cpu" else 16
+        require_count("chunk", chunk, 1)
         _check_omega(parameters, method)
         programs = Programs(method, parameters, loss or Loss(), solver or DIIS(), chunk)
         self._settings = {
@@ -452,6 +457,22 @@ def _check_sets(row: Row, nset: int) -> None:
             f"row {row.name!r}: orbital_energies has {len(levels)} sets of levels and this "
             f"determinant {nset}; give alpha and beta for unrestricted ones only."
         )
+
+
+def _check_solver(solver: Any) -> None:
+    """What the SCF of rows does not do is not asked for in vain."""
+    if solver is None:
+        return
+    if not isinstance(solver, DIIS):
+        raise InputError(f"solver = {solver!r}: rows are solved by DIIS; give a DIIS(...).")
+    used = ("max_cycle", "energy_tol", "gradient_tol", "space")
+    for field in dataclasses.fields(solver):
+        value = getattr(solver, field.name)
+        if field.name not in used and value != field.default:
+            raise InputError(
+                f"solver: {field.name} = {value!r} has no effect in training, whose SCF knows "
+                f"{', '.join(used)}; leave it out."
+            )
 
 
 def _following(method: KS, parameters: Parameters) -> KS:

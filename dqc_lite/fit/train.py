@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from dqc_lite._types import Float
-from dqc_lite.errors import DqcLiteError, InputError, NonFiniteError
+from dqc_lite.errors import DqcLiteError, NonFiniteError
 from dqc_lite.fit import checkpoint as checkpoints
 from dqc_lite.fit import identity
 from dqc_lite.fit.checkpoint import Orbitals, Progressed
+from dqc_lite.fit.checks import require_count, require_number
 from dqc_lite.fit.identity import of_functional
 from dqc_lite.fit.losses import KINDS
 from dqc_lite.fit.objective import Evaluation, Objective, Order
@@ -98,11 +99,16 @@ def train(
         of another training; the message names what differs. DqcLiteError: the best point, solved
         once more, has another loss than recorded.
     """
-    if steps < 0 or (batch_size is not None and batch_size < 1) or validate_every < 1:
-        raise InputError(
-            f"steps = {steps}, batch_size = {batch_size}, validate_every = {validate_every}: "
-            "give positive numbers."
-        )
+    counts = {
+        "steps": (steps, 0), "validate_every": (validate_every, 1), "seed": (seed, 0),
+        "checkpoint_every": (checkpoint_every, 1),
+    }  # fmt: skip
+    counts |= {"batch_size": (batch_size, 1)} if batch_size is not None else {}
+    counts |= {"patience": (patience, 1)} if patience is not None else {}
+    for name, (value, least) in counts.items():
+        require_count(name, value, least)
+    require_number("loss_tol", loss_tol)
+    require_number("gradient_tol", gradient_tol)
     optimizer = optimizer or LevenbergMarquardt()
     run = _Run(objective, validation, optimizer, batch_size, seed, validate_every, gradient_tol)
     at = run.begin(None if fresh else checkpoint)
@@ -265,9 +271,7 @@ class _Run:
             at.compared = at.step
         dropped = len(found.skipped)
         first = not math.isfinite(at.best)
-        if math.isfinite(found.loss) and (
-            first or (dropped, found.loss) < (at.dropped, at.best)
-        ):
+        if math.isfinite(found.loss) and (first or (dropped, found.loss) < (at.dropped, at.best)):
             at.best, at.dropped, at.best_x, at.stale = found.loss, dropped, x, 0
             at.best_orbitals = self._accepted()
         else:

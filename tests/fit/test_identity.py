@@ -67,6 +67,10 @@ def _tied(base: str) -> dict:
     return {"parameters": fit.Parameters.of(lambda w: w * xc, {"w": 1.0})}
 
 
+def _penalized(factor: float) -> fit.Loss:
+    return fit.Loss(penalty=lambda f: factor * f.weights[0])
+
+
 numbers = st.floats(0.01, 3.0).filter(lambda x: x not in (0.5, 1.0, 1.5))
 CHANGES = st.one_of(
     numbers.map(lambda x: (lambda: _row(energy=x), "row 'h2'")),
@@ -84,7 +88,7 @@ CHANGES = st.one_of(
     .map(lambda xc: (lambda: _selected(xc), "functional")),
     st.tuples(st.sampled_from(["energy", "reaction", "dipole", "ridge"]), numbers)
     .map(lambda c: (lambda: {"loss": fit.Loss(**dict([c]))}, f"loss.{c[0]}")),
-    numbers.map(lambda x: (lambda: {"loss": fit.Loss(penalty=lambda f: x * f.weights[0])}, "loss.penalty")),
+    numbers.map(lambda x: (lambda: {"loss": _penalized(x)}, "loss.penalty")),
     st.sampled_from([{"max_cycle": 7}, {"energy_tol": 1e-7}, {"gradient_tol": 1e-7}, {"space": 5}])
     .map(lambda c: (lambda: {"solver": dataclasses.replace(TIGHT, **c)}, "solver")),
     st.sampled_from([{"grid_level": 1}, {"density_fit": True}, {"restricted": False},
