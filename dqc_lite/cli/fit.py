@@ -70,9 +70,7 @@ def _check(objective: Objective, most: int) -> int:
     return 0 if found.passed else 1
 
 
-def _train(
-    training: Training, objectives: dict[str, Objective], loud: bool, fresh: bool
-) -> Result:
+def _train(training: Training, objectives: dict[str, Objective], loud: bool, fresh: bool) -> Result:
     from dqc_lite.fit.train import train
 
     return train(
@@ -136,8 +134,10 @@ def _write_record(
         "schema": "dqc_lite.fit/1",
         "units": {"errors": "hartree"},
         "functional": {
-            "file": str(folder / "functional.h5"), "name": result.functional.name,
-            "parent": training.method.xc.name, "sha256": of_functional(result.functional),
+            "file": str(folder / "functional.h5"),
+            "name": result.functional.name,
+            "parent": training.method.xc.name,
+            "sha256": of_functional(result.functional),
         },
         "parameters": dict(zip(training.parameters.names, result.values.tolist(), strict=True)),
         "stopped": result.stopped,

@@ -62,8 +62,12 @@ def save(path: str | os.PathLike, at: Progressed, identity: Identity) -> None:
     os.close(handle)
     with h5py.File(name, "w") as file:
         file.attrs.update(
-            format=FORMAT, step=at.step, best=at.best, dropped=at.dropped,
-            compared=at.compared, stale=at.stale,
+            format=FORMAT,
+            step=at.step,
+            best=at.best,
+            dropped=at.dropped,
+            compared=at.compared,
+            stale=at.stale,
         )
         file["identity"] = json.dumps(identity)
         file["x"], file["best_x"] = at.x, at.best_x
