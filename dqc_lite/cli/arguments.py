@@ -109,6 +109,7 @@ def _add_fit(commands: argparse._SubParsersAction) -> None:
         "--check-gradients", type=int, metavar="N",
         help="only compare N derivatives of the loss with finite differences",
     )  # fmt: skip
+    add("--fresh", action="store_true", help="start anew although the folder has a checkpoint")
     add("--quiet", action="store_true", help="results only")
     add("--no-cache", action="store_true", help="do not keep compiled programs on disk")
 

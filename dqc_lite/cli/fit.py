@@ -43,7 +43,7 @@ def run(options: Namespace) -> int:
     with timings.step("before"):
         before = _assess(objectives, None)
     with timings.step("training"):
-        result = _train(training, objectives, loud)
+        result = _train(training, objectives, loud, options.fresh)
     with timings.step("after"):
         after = _assess(objectives, result)
     _report(training, objectives, result, before, after, loud)
@@ -70,13 +70,13 @@ def _check(objective: Objective, most: int) -> int:
     return 0 if found.passed else 1
 
 
-def _train(training: Training, objectives: dict[str, Objective], loud: bool) -> Result:
+def _train(training: Training, objectives: dict[str, Objective], loud: bool, fresh: bool) -> Result:
     from dqc_lite.fit.train import train
 
     return train(
         objectives["train"], training.optimizer, **training.steps,
         checkpoint=training.folder / "checkpoint.h5", log=training.folder / "log.jsonl",
-        progress=loud,
+        progress=loud, fresh=fresh,
     )  # fmt: skip
 
 
@@ -111,6 +111,7 @@ def _report(
     _write_record(training.folder, training, result, before, after)
     if not _plots(training.folder, objectives, result, before, after):
         print("warning: no plots, since matplotlib is not installed", file=sys.stderr)
+    _say(loud, f"functional: {result.functional.name}")
     _say(loud, f"written to {training.folder}: functional.h5 (--xc), report.json, log.jsonl, plots")
 
 
@@ -119,6 +120,7 @@ def _write_record(
 ) -> None:
     from dqc_lite.cli import record
     from dqc_lite.fit import of_evaluation
+    from dqc_lite.fit.identity import of_functional
 
     def numbers(evaluation: Evaluation) -> dict[str, Any]:
         return {
@@ -131,6 +133,12 @@ def _write_record(
     written = {
         "schema": "dqc_lite.fit/1",
         "units": {"errors": "hartree"},
+        "functional": {
+            "file": str(folder / "functional.h5"),
+            "name": result.functional.name,
+            "parent": training.method.xc.name,
+            "sha256": of_functional(result.functional),
+        },
         "parameters": dict(zip(training.parameters.names, result.values.tolist(), strict=True)),
         "stopped": result.stopped,
         "steps": len(result.history),

@@ -37,7 +37,8 @@ class Bucket:
         targets: of the errors that belong to one row.
         single: rows whose errors need derivatives along positions or points of their own: the
             unpadded integrals and the program.
-        orbitals: where the next SCF starts, or nothing yet.
+        orbitals: where every SCF starts: those of the start of training until others are accepted.
+        unanchored: rows without a solution at the start of training.
     """
 
     sizes: Sizes
@@ -46,6 +47,7 @@ class Bucket:
     single: dict[str, tuple[FixedRow, Callable]]
     programs: Programs
     orbitals: dict[str, Array] = dataclasses.field(default_factory=dict)
+    unanchored: set[str] = dataclasses.field(default_factory=set)
 
     @classmethod
     def build(
@@ -80,18 +82,27 @@ class Bucket:
         return list(self.rows)
 
     def solve(self, x: Array, names: list[str]) -> dict[str, State]:
-        """The SCF of these rows from their last orbitals; once more from the guess if that fails.
+        """The SCF of these rows from the accepted orbitals; once more from the guess if that fails.
 
-        Only what converged is kept as the next start.
+        The result depends on x and on the accepted orbitals alone, not on what was solved before.
         """
-        warm = [n for n in names if n in self.orbitals]
-        states = self._converge(x, warm)
+        self._anchor([n for n in names if n not in self.orbitals and n not in self.unanchored])
+        states = self._converge(x, [n for n in names if n in self.orbitals])
         failed = [n for n in names if n not in states or not bool(states[n].converged)]
-        if failed:
-            first = self._run(self.programs.first_orbitals, x, failed, [self.rows])
-            states |= self._converge(x, failed, first)
-        self.orbitals |= {n: s.mo_coeff for n, s in states.items() if bool(s.converged)}
-        return states
+        return states | self._from_guess(x, failed)
+
+    def _anchor(self, names: list[str]) -> None:
+        """Accept the orbitals at the start of training, from where states are followed."""
+        start = jnp.asarray(self.programs.parameters.point())
+        for name, state in self._from_guess(start, names).items():
+            if bool(state.converged):
+                self.orbitals[name] = state.mo_coeff
+            else:
+                self.unanchored.add(name)
+
+    def _from_guess(self, x: Array, names: list[str]) -> dict[str, State]:
+        first = self._run(self.programs.first_orbitals, x, names, [self.rows])
+        return self._converge(x, names, first)
 
     def _converge(
         self, x: Array, names: list[str], start: Mapping[str, Array] | None = None

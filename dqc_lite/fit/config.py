@@ -11,6 +11,7 @@ from typing import Any
 
 from dqc_lite.errors import FunctionalError, InputError
 from dqc_lite.fit import hdf5, sources
+from dqc_lite.fit.checks import require_count, require_flag, require_number, require_text
 from dqc_lite.fit.dataset import Dataset
 from dqc_lite.fit.losses import Loss
 from dqc_lite.fit.objective import Objective
@@ -30,7 +31,7 @@ _KEYS = {
              "density_metric", "ridge", "self_consistent"},
     "optimizer": {"name", "settings", "steps", "batch_size", "seed", "patience", "loss_tol",
                   "gradient_tol", "checkpoint_every"},
-    "scf": {"max_cycle", "energy_tol", "gradient_tol", "damping"},
+    "scf": {"max_cycle", "energy_tol", "gradient_tol", "space"},
     "run": {"folder", "cache", "max_buckets"},
 }  # fmt: skip
 
@@ -84,6 +85,8 @@ def from_dict(config: Mapping[str, Any], base: Path = Path()) -> Training:
     if unknown:
         raise InputError(f"config: tables {unknown} are unknown; there are {sorted(_KEYS)}.")
     run, scf = tables["run"], tables["scf"]
+    for key in run.keys() & {"folder", "cache"}:
+        require_text(f"config: [run] {key}", run[key])
     optimizer = dict(tables["optimizer"])
     name, settings = optimizer.pop("name", "lm"), optimizer.pop("settings", {})
     functional = _functional(tables["method"], tables["network"])
@@ -92,10 +95,11 @@ def from_dict(config: Mapping[str, Any], base: Path = Path()) -> Training:
         parts=_parts(tables["data"], base),
         method=_method(tables["method"], functional),
         parameters=_parameters(tables["parameters"], functional),
-        loss=_made(Loss, "loss", tables["loss"]), optimizer=named(name, **settings),
+        loss=_made(Loss, "loss", tables["loss"]), optimizer=_optimizer(name, settings),
         solver=_made(DIIS, "scf", scf), folder=base / run.get("folder", "fit"),
         cache=None if cache is None else base / cache,
-        max_buckets=int(run.get("max_buckets", 8)), steps=optimizer,
+        max_buckets=require_count("config: [run] max_buckets", run.get("max_buckets", 8), 1),
+        steps=optimizer,
     )  # fmt: skip
 
 
@@ -119,11 +123,17 @@ def _made(make: Any, name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def _parts(data: dict[str, Any], base: Path) -> dict[str, Dataset]:
-    train, seed = data.pop("train", 1.0), data.pop("seed", 0)
+    seed = require_count("config: [data] seed", data.pop("seed", 0), 0)
+    train = require_number("config: [data] train", data.pop("train", 1.0), positive=True)
+    if train > 1.0:
+        raise InputError(f"config: [data] train = {train:g} must be a share, 1 at most.")
     whole = _dataset(data, base)
-    if train >= 1.0:
+    if train == 1.0:
         return {"train": whole}
-    first, second = whole.split(float(train), seed=int(seed))[:2]
+    try:
+        first, second = whole.split(train, seed=seed)
+    except InputError as error:
+        raise InputError(f"config: [data] train = {train:g}: {error}") from error
     return {"train": first, "test": second}
 
 
@@ -133,16 +143,41 @@ def _dataset(data: dict[str, Any], base: Path) -> Dataset:
         "g2": sources.g2, "s22": sources.s22, "extxyz": sources.from_extxyz,
         "hdf5": hdf5.from_hdf5,
     }  # fmt: skip
-    if source not in readers:
+    for key in data.keys() & {"energy_unit", "force_unit", "dipole_unit"}:
+        require_text(f"config: [data] {key}", data[key])
+    names = data.get("names", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"config: [data] names = {names!r} must be a list of texts.")
+    if "max_heavy" in data:
+        require_count("config: [data] max_heavy", data["max_heavy"], 1)
+    if not isinstance(source, str) or source not in readers:
         raise InputError(f"config: [data] source = {source!r}; use one of {sorted(readers)}.")
     of_file = source in ("extxyz", "hdf5")
     if of_file and file is None:
         raise InputError(f"config: [data] source = {source!r} needs file = 'NAME'.")
+    if file is not None:
+        require_text("config: [data] file", file)
+        if not of_file:
+            raise InputError(
+                f"config: [data] file = {file!r} does not go with source = "
+                f"{source!r}; leave it out."
+            )
     arguments = (base / file,) if of_file else ()
     try:
         return readers[source](*arguments, **data)
     except TypeError as error:
         raise InputError(f"config: [data]: {error}") from error
+
+
+def _optimizer(name: Any, settings: Any) -> Optimizer:
+    if not isinstance(settings, Mapping):
+        raise InputError(
+            f"config: [optimizer] settings = {settings!r} must be a table, such as "
+            "{learning_rate = 1e-3}."
+        )
+    if "name" in settings:
+        raise InputError("config: [optimizer] settings has no key 'name'; it stands beside it.")
+    return named(require_text("config: [optimizer] name", name), **settings)
 
 
 def _functional(method: dict[str, Any], network: dict[str, Any]) -> Functional:
@@ -169,6 +204,10 @@ def corrected(
     from dqc_lite.xc.names import functional
     from dqc_lite.xc.neural import correction
 
+    require_count("network: width", width, 1)
+    require_count("network: depth", depth, 0)
+    require_count("network: seed", seed, 0)
+    require_flag("network: correlation", correlation)
     if level not in ("gga", "mgga"):
         raise FunctionalError(f"level = {level!r} is not understood; use 'gga' or 'mgga'.")
     made = correction(jax.random.key(seed), level, width, depth, with_correlation=correlation)
@@ -191,8 +230,16 @@ def _parameters(table: dict[str, Any], functional: Functional) -> Parameters:
                 "select = ['PATTERN', ...]."
             )
         return three_parameters(functional)
-    bounds = {
-        k: tuple(None if v == "none" else float(v) for v in pair)
-        for k, pair in table.get("bounds", {}).items()
-    }
-    return Parameters.select(functional, table.get("select", "*"), bounds)
+    bounds = table.get("bounds", {})
+    if not isinstance(bounds, Mapping):
+        raise InputError(
+            f"config: [parameters] bounds = {bounds!r} must be a table, such as "
+            '{"*.kappa" = [0.1, 2.0]}.'
+        )
+    given = {k: _unbounded(pair) for k, pair in bounds.items()}
+    return Parameters.select(functional, table.get("select", "*"), given)
+
+
+def _unbounded(pair: Any) -> Any:
+    """TOML has no None: "none" stands for it."""
+    return [None if v == "none" else v for v in pair] if isinstance(pair, list) else pair

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dqc_lite.errors import DqcLiteError, InputError
+from dqc_lite.fit.checks import require_count, require_number, require_text
 from dqc_lite.molecule import Molecule
 
 ARRAYS = (
@@ -52,6 +53,7 @@ class Row:
     source: str = ""
 
     def __post_init__(self) -> None:
+        require_text("name of a row", self.name)
         on_points = (self.density_points, self.density_weights, self.density_values)
         if len({value is None for value in on_points}) == 2:
             raise InputError(
@@ -83,8 +85,7 @@ class Row:
             object.__setattr__(self, "orbital_energies", self._levels())
         if self.density_weights is not None and (self.density_weights < 0).any():
             raise InputError(f"row {self.name!r}: density_weights must not be negative.")
-        if not (np.isfinite(self.weight) and self.weight >= 0):
-            raise InputError(f"row {self.name!r}: weight = {self.weight} must be 0 or above.")
+        require_number(f"row {self.name!r}: weight", self.weight)
 
     def _levels(self) -> np.ndarray:
         levels = np.atleast_2d(np.asarray(self.orbital_energies, float))
@@ -120,6 +121,7 @@ class Reaction:
     source: str = ""
 
     def __post_init__(self) -> None:
+        require_text("name of a reaction", self.name)
         if not self.stoichiometry:
             raise InputError(f"reaction {self.name!r} has no stoichiometry; name its rows.")
         numbers = [self.energy, self.weight, *self.stoichiometry.values()]
@@ -155,6 +157,7 @@ class Dataset:
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise InputError(f"rows {sorted(twice)} appear more than once; give them other names.")
+        _check_names(self.rows, self.reactions)
         known = set(names)
         complete, problems = [], list(self.problems)
         for reaction in self.reactions:
@@ -206,16 +209,24 @@ class Dataset:
         such as the atoms of atomization energies, go wherever they are needed.
 
         Raises:
-            InputError: fractions that are not positive or exceed 1 in sum.
+            InputError: fractions that are not positive or exceed 1 in sum; a part without targets.
         """
-        if not fractions or min(fractions) <= 0 or sum(fractions) > 1 + 1e-12:
+        for fraction in fractions:
+            require_number("fractions of a split", fraction, positive=True)
+        if not fractions or sum(fractions) > 1 + 1e-12:
             raise InputError(f"fractions = {fractions}: give positive ones that sum to 1 at most.")
+        require_count("seed", seed, 0)
         names = [r.name for r in self.rows if r.targets] + [r.name for r in self.reactions]
         order = np.random.default_rng(seed).permutation(len(names))
         edges = np.round(np.cumsum(fractions) * len(names)).astype(int)
-        if edges[-1] < len(names):
+        if sum(fractions) < 1 - 1e-12:
             edges = np.append(edges, len(names))
         starts = [0, *edges[:-1]]
+        if any(a == b for a, b in zip(starts, edges, strict=True)):
+            raise InputError(
+                f"fractions = {fractions} of {len(names)} targets leave a part without any; give "
+                "others, or more data."
+            )
         return tuple(
             self.select([names[i] for i in order[a:b]]) for a, b in zip(starts, edges, strict=True)
         )
@@ -232,6 +243,17 @@ class Dataset:
         lines = [f"{len(self.rows)} molecules; targets: {', '.join(parts) or 'none'}"]
         lines += [f"  left out {problem}" for problem in self.problems]
         return "\n".join(lines)
+
+
+def _check_names(rows: tuple[Row, ...], reactions: tuple[Reaction, ...]) -> None:
+    """Targets are drawn and reported by name."""
+    names = [r.name for r in reactions]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise InputError(f"reactions {sorted(twice)} appear more than once; give them other names.")
+    both = sorted({row.name for row in rows if row.targets}.intersection(names))
+    if both:
+        raise InputError(f"{both} name rows with targets and reactions; give one other names.")
 
 
 def collect(entries: Iterable[tuple[str, Callable[[], Row]]]) -> tuple[list[Row], list[Problem]]:

@@ -4,13 +4,14 @@ A group ``rows/NAME`` holds ``symbols``, ``positions`` (bohr), ``isotope_masses`
 none is given) if any, the targets that exist as data sets with their names in `Row`, and attributes
 ``charge``, ``spin``, ``basis``, ``weight``, ``source``;
 ``reactions/NAME`` holds ``rows``, ``coefficients`` and attributes ``energy``, ``weight``,
-``source``.
+``source``. An attribute ``name`` of a group is the name where NAME, which has no slash, is another.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def to_hdf5(dataset: Dataset, path: str | os.PathLike) -> None:
     with h5py.File(path, "w") as file:
         file.attrs["format"] = FORMAT
         for row in dataset.rows:
-            group = file.create_group(f"rows/{row.name}")
+            group = _group(file, "rows", row.name)
             group["symbols"] = list(row.mol.symbols)
             group["positions"] = np.asarray(row.mol.positions)
             group.attrs.update(
@@ -43,7 +44,7 @@ def to_hdf5(dataset: Dataset, path: str | os.PathLike) -> None:
                 if getattr(row, name) is not None:
                     group[name] = getattr(row, name)
         for reaction in dataset.reactions:
-            group = file.create_group(f"reactions/{reaction.name}")
+            group = _group(file, "reactions", reaction.name)
             group["rows"] = list(reaction.stoichiometry)
             group["coefficients"] = list(reaction.stoichiometry.values())
             group.attrs.update(
@@ -66,10 +67,30 @@ def from_hdf5(path: str | os.PathLike, basis: Any = None) -> Dataset:
             raise InputError(f"data file {str(path)!r} is no data set ({FORMAT}).")
         groups = file.get("rows", {})
         rows, problems = collect(
-            (name, lambda name=name: _row(name, groups[name], basis)) for name in groups
+            (name, lambda name=name, group=group: _row(name, group, basis))
+            for name, group in _named(groups)
         )
-        reactions = tuple(_reaction(name, g) for name, g in file.get("reactions", {}).items())
+        reactions = tuple(_reaction(name, g) for name, g in _named(file.get("reactions", {})))
     return Dataset(tuple(rows), reactions, tuple(problems))
+
+
+def _group(file: Any, kind: str, name: str) -> Any:
+    """A new group; HDF5 would take slashes and lone dots in its name for a path."""
+    group = file.create_group(f"{kind}/{urllib.parse.quote(name, safe=' ').replace('.', '%2E')}")
+    group.attrs["name"] = name
+    return group
+
+
+def _named(groups: Any) -> list[tuple[str, Any]]:
+    return [(str(group.attrs.get("name", key)), group) for key, group in groups.items()]
+
+
+def _whole(key: str, attributes: Any) -> int:
+    value = attributes.get(key, 0)
+    whole = isinstance(value, int | np.integer | float | np.floating) and value == np.round(value)
+    if not whole:
+        raise InputError(f"{key} = {value!r} must be a whole number.")
+    return int(value)
 
 
 def _row(name: str, group: Any, basis: Any) -> Row:
@@ -80,7 +101,7 @@ def _row(name: str, group: Any, basis: Any) -> Row:
     mol = molecule(
         list(group["symbols"].asstr()[()]), group["positions"][()],
         basis or attributes["basis"], "bohr",
-        charge=int(attributes.get("charge", 0)), spin=int(attributes.get("spin", 0)),
+        charge=_whole("charge", attributes), spin=_whole("spin", attributes),
         cart=bool(attributes.get("cartesian", False)),
     )  # fmt: skip
     if "isotope_masses" in group:
@@ -88,7 +109,7 @@ def _row(name: str, group: Any, basis: Any) -> Row:
         mol = dataclasses.replace(mol, isotope_masses=tuple(masses))
     targets = {key: group[key][()] for key in _TARGETS if key in group}
     return Row(
-        name, mol, **targets, weight=float(attributes.get("weight", 1.0)),
+        name, mol, **targets, weight=attributes.get("weight", 1.0),
         source=str(attributes.get("source", "")),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import numpy as np
 from dqc_lite._types import Array, Float
 from dqc_lite.errors import InputError
 from dqc_lite.fit import response
+from dqc_lite.fit.checks import require_flag, require_number
 from dqc_lite.fit.dataset import Row
 from dqc_lite.fit.fixed import FixedRow, Prepared
 from dqc_lite.fit.self_consistent import State
@@ -58,9 +59,8 @@ class Loss:
 
     def __post_init__(self) -> None:
         for name in (*KINDS, "ridge"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0):
-                raise InputError(f"loss: {name} = {value} must be 0 or above.")
+            require_number(f"loss: {name}", getattr(self, name))
+        require_flag("loss: self_consistent", self.self_consistent)
         if self.density_metric not in ("overlap", "grid"):
             raise InputError(
                 f"loss: density_metric = {self.density_metric!r}; use 'overlap' or 'grid'."

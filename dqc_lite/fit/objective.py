@@ -16,6 +16,7 @@ from dqc_lite._types import Array, Float
 from dqc_lite.errors import DqcLiteError, InputError, NonFiniteError
 from dqc_lite.fit import cache, fixed
 from dqc_lite.fit.bucket import Bucket
+from dqc_lite.fit.checks import require_count
 from dqc_lite.fit.dataset import Dataset, Problem, Reaction, Row
 from dqc_lite.fit.losses import KINDS, Loss
 from dqc_lite.fit.padding import Sizes, grouped
@@ -54,6 +55,7 @@ class Evaluation:
         energies: total energies by row, hartree.
         skipped: rows that did not converge, with the reason; they and their reactions are left out.
         fock_builds: of all rows.
+        orbitals: converged ones by row, for `Objective.restore`.
     """
 
     loss: float
@@ -64,6 +66,7 @@ class Evaluation:
     energies: dict[str, float]
     skipped: dict[str, str]
     fock_builds: int
+    orbitals: dict[str, Array] = dataclasses.field(default_factory=dict, repr=False)
 
 
 @dataclasses.dataclass
@@ -119,14 +122,16 @@ class Objective:
 
     Integrals are made once, when it is built. Rows of similar size are padded to common shapes, so
     that at most `max_buckets` versions of each program are compiled; the SCF of each row starts
-    from its last density.
+    from its accepted orbitals: those at the start of training until `restore` gives others.
 
     Args:
         dataset: rows that cannot be used are added to `problems` and left out.
-        method: everything but the functional, which `parameters` make; `KS`, or by name.
+        method: everything but the functional, which `parameters` make; `KS`, or by name. Its
+            integrals, grid and dispersion are those of the trained functional.
         parameters: what is trained.
         loss: what is minimized.
-        solver: of the SCF; errors of the derivatives are of first order in `gradient_tol`.
+        solver: of the SCF, its cycles, tolerances and `space`; errors of the derivatives are of
+            first order in `gradient_tol`.
         max_buckets: groups of rows of equal shapes (at least one for each kind of determinant).
         chunk: rows in one call of a program, mapped by `jax.vmap`; 1 on a CPU.
         cache_folder: where integrals are kept between processes, if anywhere.
@@ -148,8 +153,12 @@ class Objective:
     ):
         method = method_of(method)
         fixed.check_method(method)
+        method = _following(method, parameters)
+        _check_solver(solver)
+        require_count("max_buckets", max_buckets, 1)
         if chunk is None:
             chunk = 1 if jax.default_backend() == "cpu" else 16
+        require_count("chunk", chunk, 1)
         _check_omega(parameters, method)
         programs = Programs(method, parameters, loss or Loss(), solver or DIIS(), chunk)
         self._settings = {
@@ -240,6 +249,9 @@ class Objective:
     ) -> Evaluation:
         """The loss at x, hartree^2 and so on, with the derivatives that `order` asks for.
 
+        It is a function of x and of the accepted orbitals, which it does not change: what was
+        evaluated before does not matter.
+
         Args:
             x: (parameter,) the point.
             order: "value", "gradient" or "jacobian" (of every scaled error).
@@ -285,6 +297,7 @@ class Objective:
             jacobian=np.concatenate(matrix) if order == "jacobian" and matrix else None,
             parts=tuple(total.parts), energies=energies, skipped=skipped,
             fock_builds=sum(int(states[r.name].iterations) for r in present),
+            orbitals={r.name: states[r.name].mo_coeff for r in present},
         )  # fmt: skip
 
     def _chosen(self, wanted: set[str] | None) -> tuple[list[Row], list[Reaction]]:
@@ -415,11 +428,11 @@ class Objective:
         return loss
 
     def warm_starts(self) -> dict[str, np.ndarray]:
-        """Orbitals that the next SCF of each row starts from."""
+        """The accepted orbitals, from which the SCF of each row starts."""
         return {n: np.asarray(c) for b in self.buckets for n, c in b.orbitals.items()}
 
-    def restore(self, orbitals: Mapping[str, np.ndarray]) -> None:
-        """Start from these orbitals, those of `warm_starts`."""
+    def restore(self, orbitals: Mapping[str, np.ndarray | Array]) -> None:
+        """Accept these orbitals, those of `warm_starts` or of an `Evaluation`."""
         for name, coefficients in orbitals.items():
             if name in self.home:
                 self.home[name].orbitals[name] = jnp.asarray(coefficients)
@@ -446,11 +459,43 @@ def _check_sets(row: Row, nset: int) -> None:
         )
 
 
+def _check_solver(solver: Any) -> None:
+    """What the SCF of rows does not do is not asked for in vain."""
+    if solver is None:
+        return
+    if not isinstance(solver, DIIS):
+        raise InputError(f"solver = {solver!r}: rows are solved by DIIS; give a DIIS(...).")
+    used = ("max_cycle", "energy_tol", "gradient_tol", "space")
+    for field in dataclasses.fields(solver):
+        value = getattr(solver, field.name)
+        if field.name not in used and value != field.default:
+            raise InputError(
+                f"solver: {field.name} = {value!r} has no effect in training, whose SCF knows "
+                f"{', '.join(used)}; leave it out."
+            )
+
+
+def _following(method: KS, parameters: Parameters) -> KS:
+    """The method with the functional that is trained, where it starts."""
+    xc = parameters.build(jnp.asarray(parameters.start))
+    xc = jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else float(leaf), xc)
+    if method.dispersion is not None and method.xc.name != xc.name:
+        raise InputError(
+            f"method = {method.xc.name!r} with dispersion = {method.dispersion!r} does not go with "
+            f"parameters of {xc.name!r}: whose dispersion is meant? Give a method of the trained "
+            f"functional, KS({xc.name!r}, dispersion=...), or parameters of {method.xc.name!r}."
+        )
+    return dataclasses.replace(method, xc=xc)
+
+
 def _check_omega(parameters: Parameters, method: KS) -> None:
     """Trained range separation would change the integrals."""
     if method.xc.long_range_exchange is None:
         return
-    if "omega" in parameters.names:
+    slope = jax.jacobian(lambda v: jnp.asarray(parameters.build(v).omega, float))(
+        jnp.asarray(parameters.start)
+    )
+    if np.any(slope):
         raise InputError(
             "omega changes the integrals, which are made once; train it by jax.grad of "
             "dqc_lite.energy instead."

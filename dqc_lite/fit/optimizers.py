@@ -15,6 +15,7 @@ import numpy as np
 
 from dqc_lite._types import Float
 from dqc_lite.errors import InputError
+from dqc_lite.fit.checks import require_count, require_number, require_text
 from dqc_lite.fit.objective import Evaluation
 
 Evaluate = Callable[..., Evaluation]
@@ -61,6 +62,12 @@ class LBFGS:
     decrease: float = 1e-4
     halvings: int = 12
 
+    def __post_init__(self) -> None:
+        require_count("optimizer: memory_size", self.memory_size, 1)
+        require_count("optimizer: halvings", self.halvings, 1)
+        require_number("optimizer: first_step", self.first_step, positive=True)
+        require_number("optimizer: decrease", self.decrease, below=1.0)
+
     def _transformation(self) -> Any:
         import optax
 
@@ -104,6 +111,10 @@ class LevenbergMarquardt:
 
     damping: float = 1e-3
     trials: int = 10
+
+    def __post_init__(self) -> None:
+        require_number("optimizer: damping", self.damping, positive=True)
+        require_count("optimizer: trials", self.trials, 1)
 
     def init(self, x: Point) -> Any:
         return {"damping": jnp.asarray(self.damping), "scale": jnp.zeros(len(x))}
@@ -152,12 +163,32 @@ def named(name: str, **settings: Any) -> Optimizer:
     """
     import optax
 
+    require_text("optimizer", name)
     own = {"lm": LevenbergMarquardt, "lbfgs": LBFGS}
     make = own.get(name.lower()) or getattr(optax, name.lower(), None)
     if make is None:
         raise InputError(f"optimizer = {name!r} is unknown; use 'lm', 'lbfgs' or one of optax.")
+    if name.lower() not in own:
+        for key, value in settings.items():
+            _check_setting(f"optimizer = {name!r}: {key}", key, value)
     try:
         made = make(**settings)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"optimizer = {name!r}: {error}") from error
-    return made if name.lower() in own else Optax(made)
+    if name.lower() in own:
+        return made
+    if not (hasattr(made, "init") and hasattr(made, "update")):
+        raise InputError(f"optimizer = {name!r} is no optimizer; use 'lm', 'lbfgs' or 'adam'.")
+    return Optax(made)
+
+
+def _check_setting(name: str, key: str, value: Any) -> None:
+    """Numbers of optax's optimizers, which themselves take anything."""
+    if key in ("learning_rate", "step_size") and not callable(value):
+        require_number(name, value, positive=True)
+    elif key in ("b1", "b2", "decay", "momentum") and value is not None:
+        require_number(name, value, below=1.0)
+    elif isinstance(value, int | float) and not np.isfinite(value):
+        raise InputError(f"{name} = {value!r} must be a finite number.")

@@ -61,7 +61,7 @@ class Parameters:
         from dqc_lite.xc.names import functional as by_name
 
         functional = by_name(functional)
-        patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        patterns = _patterns(patterns)
         names, leaves, treedef = _named_leaves(functional)
         for pattern in patterns:
             if not fnmatch.filter(names, pattern):
@@ -73,6 +73,8 @@ class Parameters:
             i for i, name in enumerate(names)
             if _trainable(leaves[i]) and any(fnmatch.fnmatchcase(name, p) for p in patterns)
         ]  # fmt: skip
+        if not chosen:
+            raise InputError(f"parameters = {list(patterns)}: these are no numbers to train.")
         fixed = [jnp.asarray(x, float) if _trainable(x) else x for x in leaves]
         shapes = [np.shape(leaves[i]) for i in chosen]
         sizes = [math.prod(shape) for shape in shapes]
@@ -114,12 +116,14 @@ class Parameters:
         cls, names: list[str], start: np.ndarray, bounds: Bounds | None, build: Callable
     ) -> Parameters:
         lower, upper = np.full(len(start), -np.inf), np.full(len(start), np.inf)
-        for pattern, (low, high) in (bounds or {}).items():
+        if not names:
+            raise InputError("parameters: there is none; name at least one number to train.")
+        for pattern, pair in (bounds or {}).items():
+            low, high = _pair(pattern, pair)
             hits = [i for i, name in enumerate(names) if fnmatch.fnmatchcase(name, pattern)]
             if not hits:
                 raise InputError(f"bounds of {pattern!r} match no parameter of {names[:12]}.")
-            lower[hits] = -np.inf if low is None else low
-            upper[hits] = np.inf if high is None else high
+            lower[hits], upper[hits] = low, high
         inside = (lower < start) & (start < upper)
         outside = [name for name, good in zip(names, inside, strict=True) if not good]
         if outside:
@@ -172,6 +176,35 @@ class Parameters:
         if len(self) > most:
             lines.append(f"... and {len(self) - most} more")
         return "\n".join(lines)
+
+
+def _patterns(given: Any) -> tuple[str, ...]:
+    patterns = (given,) if isinstance(given, str) else given
+    if not isinstance(patterns, list | tuple) or not patterns or not all(
+        isinstance(p, str) for p in patterns
+    ):  # fmt: skip
+        raise InputError(
+            f"parameters = {given!r}: give a pattern of names or a list of them, such as "
+            "['gga_x_pbe.*']."
+        )
+    return tuple(patterns)
+
+
+def _pair(pattern: str, pair: Any) -> tuple[float, float]:
+    """Lower and upper bound, infinite for None."""
+    fits = isinstance(pair, list | tuple) and len(pair) == 2
+    if not fits or not all(v is None or _real(v) for v in pair):
+        raise InputError(
+            f"bounds of {pattern!r} = {pair!r}: give a lower and an upper number, None for no "
+            "bound (in a file 'none')."
+        )
+    return (-np.inf if pair[0] is None else pair[0]), (np.inf if pair[1] is None else pair[1])
+
+
+def _real(value: Any) -> bool:
+    return np.ndim(value) == 0 and isinstance(value, int | float | np.number | jax.Array) and (
+        not isinstance(value, bool) and not np.isnan(value)
+    )  # fmt: skip
 
 
 def list_parameters(functional: Functional | str) -> list[str]:

@@ -176,7 +176,7 @@ def test_wrong_settings(pbe) -> None:
 
     with pytest.raises(InputError, match="unknown"):
         named("gradient-descent")
-    with pytest.raises(InputError, match="positive numbers"):
+    with pytest.raises(InputError, match="steps = -1 must be a whole number, 0 or above"):
         fit.train(pbe, steps=-1)
 
 
