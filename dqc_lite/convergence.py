@@ -155,6 +155,7 @@ def solution_of(problem: Problem, converged: Converged, state: SCFState) -> Solu
         gap=_gap(mo_energy, fixed.mo_occ, fixed.kept, reference),
         kept_orbitals=fixed.kept,
         smallest_overlap_eigenvalue=fixed.smallest_overlap,
+        at_rounding=fixed.at_rounding,
         fock_builds=fixed.fock_builds,
         lowest_hessian_eigenvalue=fixed.stability,
         stable=fixed.stable,

@@ -57,7 +57,7 @@ class NonFiniteError(DqcLiteError, ArithmeticError):
     """NaN or infinity where a finite number is required."""
 
 
-NEARLY_DEPENDENT = 1e-6
+NEARLY_DEPENDENT = 1e-5
 """Eigenvalue of the overlap below which rounding may be what keeps an SCF from converging."""
 
 

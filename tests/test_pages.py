@@ -44,6 +44,13 @@ def test_a_solver_of_ones_own_writes_no_checkpoint(tmp_path) -> None:
         dqc.energy(page["mol"], solver=page["Damped"])
 
 
+def test_a_solver_of_ones_own_and_smeared_electrons() -> None:
+    page = _page("add_a_solver.md")
+    mol, method = page["mol"], dqc.HF(smearing=0.2)
+    found = dqc.energy(mol, method, solver=page["Damped"]())
+    assert abs(float(found - dqc.energy(mol, method, solver="diis"))) < 1e-8
+
+
 def test_a_functional_of_ones_own() -> None:
     """With PBE's parameters it is PBE; its derivatives are those of finite differences."""
     page = _page("add_a_functional.md")

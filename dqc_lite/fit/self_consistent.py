@@ -76,7 +76,7 @@ def converge(
     differentiated. `follow`: fill the orbitals most like the last ones instead of the lowest.
 
     Numbers of electrons are data here and the guess is a determinant, with its spin density: what
-    `dqc_lite.scf.diis_loop` does not take. Extrapolation and convergence are the same.
+    `dqc_lite.scf.search` does not take. The extrapolation is the same.
     """
     problem = _problem(hamiltonian, row)
 

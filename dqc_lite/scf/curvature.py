@@ -39,8 +39,8 @@ class Rotation:
     products: Int[Array, ""]
 
     def stable(self) -> Bool[Array, ""]:
-        """Whether the eigenvalue is not negative."""
-        return self.value > NEGATIVE
+        """Whether the eigenvalue is not negative; not, where it could not be determined."""
+        return (self.value > NEGATIVE) & (self.residual <= TOLERANCE)
 
 
 def ask(

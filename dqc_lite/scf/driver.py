@@ -159,7 +159,7 @@ def _record(
     filled = search.accelerated.filled if in_diis else search.here.filled
     recorder.write(
         "second-order" if newton else "diis", filled.mo_coeff, filled.mo_occ, state.energy,
-        state.iterations, bool(state.converged), search,
+        state.iterations, bool(state.converged) and not bool(search.unfinished()), search,
     )  # fmt: skip
 
 

@@ -62,6 +62,11 @@ class Plan:
                 f"level_shift = {self.level_shift} moves the orbital energies that smearing "
                 "fills by; leave out one of them."
             )
+        if self.external and reference.kind != "restricted":
+            raise MethodError(
+                f"the external stability of {reference.kind} determinants is not available; it is "
+                "of restricted ones."
+            )
         if reference.filling is None:
             return self
         if self.stability is True or self.solver == "SecondOrder":

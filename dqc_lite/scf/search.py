@@ -55,6 +55,7 @@ class Place:
         density, filled: with its orbitals; canonical ones once it is settled.
         point: the energy surface there.
         delta_energy: by how much the energy fell in the last cycle, hartree, with a minus sign.
+        converged: whether it met the tolerances, or stalled at rounding, when it was settled.
         lowest: eigenvalue of the orbital Hessian (hartree), NaN before it is known, and
         stable: whether it is not negative; None in a search that never looks.
     """
@@ -63,6 +64,7 @@ class Place:
     filled: Filled
     point: Point
     delta_energy: Float[Array, ""]
+    converged: Bool[Array, ""]
     lowest: Float[Array, ""] | None = None
     stable: Bool[Array, ""] | None = None
 
@@ -73,6 +75,7 @@ class Descent:
 
     Attributes:
         why: which kind of run this is, `cycle` its cycles, `fresh` before its first evaluation.
+        mark, waited: the gradient (hartree) when it last halved, and the steps since.
         x, angle: the turn of the orbitals to evaluate next is ``angle x``.
         predicted: decrease of the energy that it promises, hartree; radius: the trust radius.
         scanned: number of `ANGLES` tried along a mode, the lowest energy and where it was.
@@ -84,6 +87,8 @@ class Descent:
 
     why: Int[Array, ""]
     cycle: Int[Array, ""]
+    mark: Float[Array, ""]
+    waited: Int[Array, ""]
     fresh: Bool[Array, ""]
     x: Float[Array, "set row column"]
     angle: Float[Array, ""]
@@ -154,7 +159,7 @@ class Searching:
         point = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         looks = plan.stability is not False
         here = Place(
-            self._own_columns(density), filled, point, jnp.full((), jnp.inf),
+            self._own_columns(density), filled, point, jnp.full((), jnp.inf), jnp.asarray(False),
             jnp.full((), jnp.nan) if looks else None, jnp.asarray(False) if looks else None,
         )  # fmt: skip
         search = Search(
@@ -185,7 +190,7 @@ class Searching:
         number, zero = _number(0), jnp.zeros(())
         several = self.plan.several
         return Descent(
-            why=_number(NOT), cycle=number, fresh=jnp.asarray(False),
+            why=_number(NOT), cycle=number, mark=zero, waited=number, fresh=jnp.asarray(False),
             x=jnp.zeros(surface.layout.shape), angle=zero, predicted=zero, radius=zero,
             scanned=number, lowest_energy=zero, lowest_angle=zero,
             cycles=number, analyses=number, left=number, followed=number, number=number,
@@ -312,18 +317,33 @@ class Searching:
 
         def step(s: Search) -> Search:
             s = dataclasses.replace(s, log=self._logged(s, point, -verdict.gain))
-            s = _with_descent(s, radius=verdict.radius)
+            halved = point.gradient < 0.5 * d.mark
+            s = _with_descent(
+                s, radius=verdict.radius, mark=jnp.where(halved, point.gradient, d.mark),
+                waited=jnp.where(halved, 0, d.waited + 1).astype(int),
+            )  # fmt: skip
             return jax.lax.cond(verdict.good, lambda s: taken(s, -verdict.gain), _same, s)
 
         return jax.lax.cond(d.fresh, first, step, s)
 
     def resumed(self, s: Search) -> Search:
-        """A search that ended by another plan, from where that plan left it."""
+        """A search from a file, as this plan goes on from there.
+
+        What is over stays so if it has converged and its stability is known as far as it is asked
+        for. A look or a scan that this plan does not have ends at the place where it began.
+        """
         by_diis = jnp.asarray(True) if s.descent is None else s.descent.why == NOT
-        fresh = s.cycles < 0
-        again = _pick(by_diis & (fresh | self._diis_goes_on(s)), DIIS, SETTLE)
-        over = by_diis | (s.stage == DONE)
-        return dataclasses.replace(s, stage=_pick(over, again, s.stage))
+        again = _pick(by_diis & ((s.cycles < 0) | self._diis_goes_on(s)), DIIS, SETTLE)
+        known = s.here.converged
+        if self.plan.stability is True:
+            known = known & ~jnp.isnan(s.here.lowest)
+        ended = s.stage == DONE
+        stage = jnp.where(by_diis & ~ended, again, s.stage)
+        stage = jnp.where(ended & ~known, again, stage)
+        if self.plan.stability is False:
+            elsewhere = (stage == EXAMINE) | (stage == EXAMINED) | (stage == SCAN)
+            stage = jnp.where(elsewhere, SETTLE, stage)
+        return dataclasses.replace(s, stage=stage.astype(int))
 
     # --- decisions -------------------------------------------------------------------------------
 
@@ -342,10 +362,10 @@ class Searching:
 
     def _done(self, s: Search) -> Bool[Array, ""]:
         """Whether the tolerances are met, or the cycles have stalled at what rounding allows."""
-        cycles = s.accelerated.diis.waited
+        waited = s.accelerated.diis.waited
         if s.descent is not None:
-            cycles = jnp.where(s.descent.why == NOT, cycles, s.descent.cycle)
-        return self.converged(s.here) | ((cycles >= STALLED) & self._at_rounding(s.here))
+            waited = jnp.where(s.descent.why == NOT, waited, s.descent.waited)
+        return self.converged(s.here) | ((waited >= STALLED) & self._at_rounding(s.here))
 
     def settled(self, s: Search) -> Search:
         """What to do next, after a row of Fock builds or a look at the stability."""
@@ -358,10 +378,11 @@ class Searching:
     def _after_builds(self, s: Search) -> Search:
         """Canonical orbitals, and a step, a look at the stability, or the end."""
         filled = self.problem.canonical(s.here.filled, s.here.point)
-        s = dataclasses.replace(s, here=dataclasses.replace(s.here, filled=filled))
+        converged = self._done(s)
+        here = dataclasses.replace(s.here, filled=filled, converged=converged)
+        s = dataclasses.replace(s, here=here)
         if s.descent is None:
             return _at(s, DONE)
-        converged = self._done(s)
         look = converged & self._to_be_examined(s)
         goes_on = ~converged & self._newton_goes_on(s)
         stage = _pick(goes_on, STEP, jnp.where(look, EXAMINE, DONE))
@@ -386,14 +407,17 @@ class Searching:
 
     def _helped(self, s: Search) -> Search:
         """DIIS has failed: Newton's method goes on from its orbitals."""
-        radius = jnp.full((), self.plan.radius)
-        return _with_descent(s, why=_number(HELP), cycle=_number(0), radius=radius)
+        return _with_descent(
+            s, why=_number(HELP), cycle=_number(0), radius=jnp.full((), self.plan.radius),
+            mark=s.here.point.gradient, waited=_number(0),
+        )  # fmt: skip
 
     def _launched(self, s: Search, stage: int, angle: float, **changes: Any) -> Search:
         """A run of Newton's method that begins with a turn."""
         return _at(_with_descent(
             s, cycle=_number(0), fresh=jnp.asarray(True), angle=jnp.full((), angle),
-            radius=jnp.full((), self.plan.radius), **changes,
+            radius=jnp.full((), self.plan.radius), mark=jnp.full((), jnp.inf), waited=_number(0),
+            **changes,
         ), stage)  # fmt: skip
 
     def _arrived(self, s: Search) -> Search:
@@ -421,16 +445,18 @@ class Searching:
     def _ended(self, s: Search) -> Search:
         """At a minimum, or where no way down was found: then the saddle point stays."""
         s = _at(s, DONE)
-        lost = (s.descent.why == DESCENT) & ~self._done(s)
+        lost = (s.descent.why == DESCENT) & ~s.here.converged
         s = jax.lax.cond(
-            lost, lambda s: dataclasses.replace(s, here=s.descent.saddle), _same, s
+            lost, lambda s: _with_descent(
+                dataclasses.replace(s, here=s.descent.saddle), why=_number(HELP)
+            ), _same, s,
         )  # fmt: skip
         return self._next_start(s) if self.plan.several else s
 
     def _next_start(self, s: Search) -> Search:
         """Another start from the lowest minimum so far, or the end with that one."""
         d = s.descent
-        energy = jnp.where(self._done(s) & s.here.stable, s.here.point.energy, jnp.nan)
+        energy = jnp.where(s.here.converged & s.here.stable, s.here.point.energy, jnp.nan)
         lowest = (d.number == 0) | (energy < jnp.fmin(jnp.nanmin(d.energies), jnp.inf))
         best = jax.lax.cond(lowest, lambda s: s.here, lambda s: s.descent.best, s)
         energies = d.energies.at[d.number].set(energy)
@@ -482,7 +508,7 @@ class Searching:
         counts = (none, none, none) if d is None else (d.cycles, d.analyses, d.left)
         state = SCFState.of(
             self.problem, s.here.density, s.here.filled, s.here.point,
-            converged=self._done(s), delta_energy=s.here.delta_energy,
+            converged=s.here.converged, delta_energy=s.here.delta_energy,
             stages=Stages(self.plan.solver, s.cycles, *counts),
             history=s.log[1:], fock_builds=s.fock_builds,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Bool, Float
 from dqc_lite.autodiff.jit import adaptive_jit
 from dqc_lite.density import Density
+from dqc_lite.errors import NEARLY_DEPENDENT, MethodError
 from dqc_lite.scf.guess import Beginning, density_of
 from dqc_lite.scf.occupations import Fermi, Filled, Given
 from dqc_lite.scf.orthogonalization import LINEAR_DEPENDENCE, canonical, diagonalize, present
@@ -102,7 +103,15 @@ class SelfConsistency:
 
         Smeared orbitals `filled` of that density add their entropy, and to the gradient the
         electrons that are not where the new orbital energies want them.
+
+        Raises:
+            MethodError: a smeared density without its orbitals.
         """
+        if filled is None and self.reference.smeared:
+            raise MethodError(
+                "a smeared density has an entropy, which evaluate(density) cannot know; give its "
+                "orbitals too, evaluate(density, filled)."
+            )
         energies, fock = self.hamiltonian.evaluate(self.integrals, density)
         effective = self.reference.effective_fock(fock, density, self.overlap)
         commuting = self.reference.commuting_density(density)
@@ -129,11 +138,14 @@ class SelfConsistency:
         return self.reference.fill(*self.orbitals(effective))
 
     def rounding(self, point: Point) -> Float[Array, ""]:
-        """What rounding leaves of a gradient (hartree): a Fock matrix between orthonormal functions
-        is that between basis functions over eigenvalues of the overlap.
+        """What rounding leaves of a gradient (hartree) in a nearly dependent basis, else 0.
+
+        A Fock matrix between orthonormal functions is that between basis functions over eigenvalues
+        of the overlap.
         """
         eps = jnp.finfo(self.overlap.dtype).eps
-        return eps * jnp.max(jnp.abs(point.effective)) / self.smallest
+        dependent = self.smallest < NEARLY_DEPENDENT
+        return jnp.where(dependent, eps * jnp.max(jnp.abs(point.effective)) / self.smallest, 0.0)
 
     def enough_functions(self) -> Bool[Array, ""]:
         """Whether the electrons fit the independent functions."""

@@ -58,6 +58,8 @@ class Certificate:
         kept_orbitals: number of orbitals left after removing linear dependence.
         smallest_overlap_eigenvalue: of the overlap of the basis functions, among those kept: near
             1e-7 the orbital gradient is rounding at 1e-8 hartree.
+        at_rounding: whether the tolerances are below what the basis allows and were not met; None
+            of a solver that does not tell.
         fock_builds: Fock matrices made, and Hessian-vector products, which cost as much.
         lowest_hessian_eigenvalue: of the orbital Hessian A + B over the rotations that keep the
             kind of determinant, hartree; None where it was not examined, which the default
@@ -76,6 +78,7 @@ class Certificate:
     gap: Float[Array, ""]
     kept_orbitals: Int[Array, ""]
     smallest_overlap_eigenvalue: Float[Array, ""] | None = None
+    at_rounding: Bool[Array, ""] | None = None
     fock_builds: Int[Array, ""] | None = None
     lowest_hessian_eigenvalue: Float[Array, ""] | None = None
     stable: Bool[Array, ""] | None = None
@@ -108,7 +111,8 @@ class Solution:
     Attributes:
         energy: total energy, hartree; the free energy where occupations are smeared.
         energies: its components, hartree.
-        converged: whether both tolerances of the solver were met.
+        converged: whether both tolerances of the solver were met or, in a nearly dependent basis,
+            what is left is rounding (`certificate.at_rounding`).
         iterations: number of cycles (diagonalizations).
         density_matrix: (spin, ao, ao); one channel for restricted determinants.
         mo_energy: (set, mo) hartree, ascending within equal occupation; two sets if unrestricted.

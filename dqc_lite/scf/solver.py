@@ -26,8 +26,9 @@ class Solver(abc.ABC):
         are traced, and loops must be those of `jax.lax`. Nothing in here is differentiated.
 
         Args:
-            problem: ``first(start)`` is the density to begin with, ``evaluate(density)`` the energy
-                and Fock matrices there, ``fill(fock)`` orbitals and density of a Fock matrix.
+            problem: ``first(start)`` is the density to begin with, ``evaluate(density, filled)``
+                the energy and Fock matrices there, ``fill(fock)`` orbitals and density of a Fock
+                matrix.
             start: the guess.
 
         Returns:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._types import Array, Bool, Float
-from dqc_lite.errors import MethodError
 from dqc_lite.scf.curvature import Rotation, ask
 from dqc_lite.scf.reference import Reference
 from dqc_lite.scf.rotations import Surface
@@ -30,17 +29,8 @@ def external(
     mo_coeff: Float[Array, "set ao mo"],
     fock: Float[Array, "spin ao ao"],
 ) -> Rotation:
-    """Of a closed shell against different orbitals for different spins (the triplet Hessian).
-
-    Raises:
-        MethodError: for an open-shell determinant.
-    """
+    """Of a closed shell against different orbitals for different spins (the triplet Hessian)."""
     reference = problem.reference
-    if reference.kind != "restricted":
-        raise MethodError(
-            f"the external stability of {reference.kind} determinants is not available; it is of "
-            "restricted ones."
-        )
     both = Reference("unrestricted", reference.nalpha, reference.nbeta)
     doubled = (jnp.concatenate([a] * 2) for a in (mo_coeff, fock))
     surface = Surface.at(problem.hamiltonian, problem.integrals, both, *doubled)

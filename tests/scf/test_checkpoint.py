@@ -14,6 +14,7 @@ from systems import molecule
 
 import dqc_lite as dqc
 from dqc_lite.errors import CheckpointError, InputError, SCFNotConvergedError
+from dqc_lite.scf.checkpoint import Recorder
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,46 @@ def test_second_order_goes_on(tmp_path) -> None:
     continued = dqc.solve(mol, solver=solver, guess=str(file))
     assert int(continued.iterations) == int(whole.iterations)
     assert abs(float(continued.energy - whole.energy)) < 1e-10
+
+
+@pytest.fixture(scope="module")
+def files_of_a_search(tmp_path_factory):
+    """Stretched H2, unrestricted: the file of every step, and the solution without interruption."""
+    folder = tmp_path_factory.mktemp("search")
+    mol, kept = dqc.Molecule.from_atoms("H 0 0 0; H 0 0 2.0", "sto-3g"), []
+    write = Recorder.write
+
+    def copied(self, *args) -> None:
+        write(self, *args)
+        kept.append(folder / f"{len(kept)}.h5")
+        kept[-1].write_bytes((folder / "run.h5").read_bytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "write", copied)
+        whole = dqc.solve(mol, dqc.HF(False), solver=dqc.Auto(), checkpoint=folder / "run.h5")
+    return mol, kept, whole
+
+
+def test_every_step_of_a_search_goes_on(files_of_a_search) -> None:
+    """Also the looks and scans between its stages; what is over stays over."""
+    mol, kept, whole = files_of_a_search
+    assert int(whole.certificate.saddle_points_left) == 1
+    assert [dqc.load_checkpoint(f).converged for f in kept] == [False] * (len(kept) - 1) + [True]
+    for file in (*kept[:: max(1, len(kept) // 6)], kept[-1]):
+        continued = dqc.solve(mol, dqc.HF(False), solver=dqc.Auto(), guess=str(file))
+        assert abs(float(continued.energy - whole.energy)) < 1e-10
+        assert str(continued.certificate.solver) == str(whole.certificate.solver)
+        assert int(continued.certificate.fock_builds) == int(whole.certificate.fock_builds)
+
+
+def test_a_search_goes_on_by_another_plan(files_of_a_search) -> None:
+    """Without looks at the stability it ends at the next stationary point."""
+    mol, kept, whole = files_of_a_search
+    plain = dqc.solve(mol, dqc.HF(False), solver="diis")
+    for file in kept:
+        found = dqc.solve(mol, dqc.HF(False), solver=dqc.SecondOrder(), guess=str(file))
+        ends = [float(x.energy) for x in (plain, whole)]
+        assert min(abs(float(found.energy) - e) for e in ends) < 1e-9
 
 
 def test_checkpoints_cost_nothing_where_none_is_asked_for(compilations) -> None:

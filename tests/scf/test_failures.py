@@ -144,6 +144,11 @@ def test_nearly_dependent_functions(solver: str) -> None:
     assert abs(float(inside.energy - solution.energy)) < 1e-8
 
 
+def test_tolerances_beyond_rounding_are_an_error_in_an_ordinary_basis() -> None:
+    with pytest.raises(errors.SCFNotConvergedError):
+        dqc.energy(molecule("h2o", "sto-3g"), solver=dqc.DIIS(gradient_tol=1e-18))
+
+
 def test_threshold_of_dependence() -> None:
     """With fewer functions left out nothing keeps it from converging; the energy is higher."""
     mol, method = _chain(0.5), dqc.HF(linear_dependence=1e-5)

@@ -111,12 +111,6 @@ def test_external_eigenvalue_against_pyscf() -> None:
     assert lowest < float(_internal("restricted")[0].value) - 0.01
 
 
-def test_external_stability_is_of_closed_shells() -> None:
-    p, state = _converged("unrestricted")
-    with pytest.raises(MethodError, match="unrestricted"):
-        _external(p, state)
-
-
 def test_published_eigenvalue() -> None:
     """Psi4's test of UHF stability, BH+."""
     row = next(r for r in json.loads(DATA.read_text()) if r["name"].startswith("BH+ doublet UHF"))
