@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -40,6 +40,18 @@ from dqc_lite.xc.functional import Functional
 Restricted = bool | None | Literal["rohf"]
 Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
 Occupations = Numbers | None
+
+if TYPE_CHECKING:
+
+    class FunctionalLike:
+        """A functional or its name at the beginning, the functional afterwards."""
+
+        def __get__(self, method: Any, owner: Any) -> Functional: ...
+
+        def __set__(self, method: Any, value: Functional | str) -> None: ...
+
+else:
+    FunctionalLike = Functional
 
 KINDS: dict[bool | Literal["rohf"], Kind] = {
     True: "restricted", False: "unrestricted", "rohf": "restricted open-shell",
@@ -111,7 +123,7 @@ class KS:
         FunctionalError, MethodError, BasisError, InputError.
     """
 
-    xc: Functional
+    xc: FunctionalLike
     restricted: Restricted = static(default=None)
     density_fit: bool | str = static(default=False)
     grid_level: int | Grid = static(default=3)

@@ -100,10 +100,7 @@ def _method(options: Namespace) -> Method:
     if name.lower() not in HF_NAMES:
         level = GRID_LEVEL if options.grid_level is None else options.grid_level
         xc = _functional(name, options.xc)
-        return KS(
-            xc,  # type: ignore[arg-type]  # which reads names, and the dispersion in them
-            grid_level=level, dispersion=options.dispersion, **common,
-        )  # fmt: skip
+        return KS(xc, grid_level=level, dispersion=options.dispersion, **common)
     for option in ("xc", "grid_level", "dispersion"):
         if getattr(options, option) is not None:
             flag = option.replace("_", "-")
