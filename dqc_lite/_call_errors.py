@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dqc_lite.errors import ArgumentError
 
@@ -21,9 +21,10 @@ def named_arguments(target: F) -> F:
     """
     if isinstance(target, type):
         # in place: the class is registered as a pytree, and is the same afterwards
-        target.__init__ = _guarded(target.__init__, target.__name__)
+        init = target.__init__  # type: ignore[misc]  # of this very class, of no subclass
+        target.__init__ = _guarded(init, target.__name__)  # type: ignore[misc]
         return target
-    return _guarded(target, target.__qualname__)
+    return cast(F, _guarded(target, target.__qualname__))
 
 
 def shown(value: Any) -> str:

@@ -19,7 +19,7 @@ def static(**options: Any) -> Any:
 def pytree(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass and register it as a pytree."""
     made = dataclasses.dataclass(frozen=True)(cls)
-    fields = dataclasses.fields(made)
+    fields = dataclasses.fields(made)  # type: ignore[arg-type]  # it has just become a dataclass
     meta = [f.name for f in fields if f.metadata.get("static")]
     data = [f.name for f in fields if f.name not in meta]
     return jax.tree_util.register_dataclass(made, data_fields=data, meta_fields=meta)

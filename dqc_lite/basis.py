@@ -125,7 +125,8 @@ class ContractionTable:
 
     @classmethod
     def build(cls, layout: Layout) -> ContractionTable:
-        exponent, l, contraction, left, right = [], [], [], [], []
+        columns: list[list[int]] = [[], [], [], [], []]
+        exponent, l, contraction, left, right = columns
         function = 0
         for s in range(layout.nshell):
             nprim, nctr = int(layout.nprim[s]), int(layout.nctr[s])
@@ -137,8 +138,8 @@ class ContractionTable:
                 left += np.repeat(np.arange(first, first + nprim), nprim).tolist()
                 right += np.tile(np.arange(first, first + nprim), nprim).tolist()
                 function += 1
-        arrays = (np.asarray(x, int) for x in (exponent, l, contraction, left, right))
-        return cls(*arrays, ncontraction=function)
+        arrays = [np.asarray(x, int) for x in columns]
+        return cls(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], function)
 
 
 @pytree

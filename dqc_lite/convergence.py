@@ -201,6 +201,7 @@ def require_convergence(state: SCFState, mol: Molecule) -> bool:
 def _warn_rounding(state: SCFState) -> None:
     known = state.at_rounding is not None and not isinstance(state.gradient, jax.core.Tracer)
     if known and bool(state.at_rounding):
+        assert state.smallest_overlap is not None
         warn(
             f"the basis is nearly linearly dependent (smallest eigenvalue of the overlap "
             f"{float(state.smallest_overlap):.1e}): the SCF has converged to |g| = "
@@ -212,6 +213,7 @@ def _warn_rounding(state: SCFState) -> None:
 def _warn_saddle_point(state: SCFState) -> None:
     if state.stable is None or isinstance(state.stability, jax.core.Tracer):
         return
+    assert state.stability is not None
     if not math.isnan(float(state.stability)) and not bool(state.stable):
         warn(
             "the SCF has converged at a saddle point, lowest curvature "
@@ -235,7 +237,7 @@ def warn_linear_dependence(state: SCFState, mol: Molecule) -> None:
 def _gap(mo_energy: Array, mo_occ: Array, kept: Array, reference: Reference) -> Array:
     present = jnp.arange(mo_energy.shape[1]) < kept
     # a smeared orbital counts as occupied when it is so at least by half
-    half = 0.5 * reference.filling.degeneracy if reference.smeared else 0.0
+    half = 0.5 * reference.fermi.degeneracy if reference.smeared else 0.0
     occupied = mo_occ > half
     highest = jnp.max(jnp.where(occupied, mo_energy, -jnp.inf), axis=1)
     lowest = jnp.min(jnp.where(~occupied & present, mo_energy, jnp.inf), axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from dqc_lite.integrals.host import dispersion
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf.occupations import Fermi, Given
 from dqc_lite.scf.orthogonalization import LINEAR_DEPENDENCE
-from dqc_lite.scf.reference import Reference
+from dqc_lite.scf.reference import Kind, Reference
 from dqc_lite.terms import (
     CorePotential,
     Dispersion,
@@ -38,7 +38,24 @@ from dqc_lite.terms.term import checked
 from dqc_lite.xc.functional import Functional
 
 Restricted = bool | None | Literal["rohf"]
-Occupations = tuple[float, ...] | tuple[tuple[float, ...], ...] | None
+Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
+Occupations = Numbers | None
+
+if TYPE_CHECKING:
+
+    class FunctionalLike:
+        """A functional or its name at the beginning, the functional afterwards."""
+
+        def __get__(self, method: Any, owner: Any) -> Functional: ...
+
+        def __set__(self, method: Any, value: Functional | str) -> None: ...
+
+else:
+    FunctionalLike = Functional
+
+KINDS: dict[bool | Literal["rohf"], Kind] = {
+    True: "restricted", False: "unrestricted", "rohf": "restricted open-shell",
+}  # fmt: skip
 
 
 @named_arguments
@@ -106,7 +123,7 @@ class KS:
         FunctionalError, MethodError, BasisError, InputError.
     """
 
-    xc: Functional
+    xc: FunctionalLike
     restricted: Restricted = static(default=None)
     density_fit: bool | str = static(default=False)
     grid_level: int | Grid = static(default=3)
@@ -159,6 +176,7 @@ class KS:
             terms += (ExchangeCorrelation(xc, self.grid_level),)
         if xc.nonlocal_correlation is not None:
             parameters, weight = xc.nonlocal_correlation, xc.nonlocal_weight
+            assert weight is not None
             terms += (NonlocalCorrelation(parameters, weight, self.nonlocal_grid_level),)
         if self.dispersion is not None:
             terms += (Dispersion(*dispersion.parse(self.dispersion, xc.name)),)
@@ -264,10 +282,10 @@ def _check_state(method: Method) -> None:
         raise MethodError(f"smearing = {sigma!r} does not go with {other}; leave out one of them.")
 
 
-def _occupation_sets(given: Occupations) -> tuple[tuple[float, ...], ...]:
+def _occupation_sets(given: Numbers) -> tuple[tuple[float, ...], ...]:
     """One tuple for each set of orbitals."""
     try:
-        sets = tuple(given)
+        sets: tuple[Any, ...] = tuple(given)
         sets = sets if sets and all(np.ndim(n) == 1 for n in sets) else (sets,)
         return tuple(tuple(float(n) for n in numbers) for numbers in sets)
     except (TypeError, ValueError):
@@ -316,21 +334,21 @@ def reference_for(mol: Molecule, method: Method) -> Reference:
         )
     if restricted is None:
         restricted = mol.spin == 0
-    kind = {True: "restricted", False: "unrestricted", "rohf": "restricted open-shell"}[restricted]
+    kind = KINDS[restricted]
     return Reference(kind, *mol.nelec, _filling(mol, method, kind))
 
 
-def _filling(mol: Molecule, method: Method, kind: str) -> Given | Fermi | None:
+def _filling(mol: Molecule, method: Method, kind: Kind) -> Given | Fermi | None:
     """Occupations other than those of a determinant."""
-    if method.smearing is None and method.occupations is None:
-        return None
     capacity = 2.0 if kind == "restricted" else 1.0
     electrons = tuple(map(float, mol.nelec)) if kind == "unrestricted" else (float(sum(mol.nelec)),)
     if method.smearing is not None:
         return Fermi(float(method.smearing), electrons, capacity)
+    if method.occupations is None:
+        return None
     if kind == "restricted open-shell":
         raise MethodError("occupations do not go with restricted = 'rohf'; use True or False.")
-    sets = method.occupations
+    sets = _occupation_sets(method.occupations)
     sums = tuple(map(sum, sets))
     if len(sets) != len(electrons) or not np.allclose(sums, electrons, rtol=0, atol=1e-10):
         raise InputError(

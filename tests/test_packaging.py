@@ -58,6 +58,10 @@ def test_wheel_has_every_module(wheel):
     assert modules <= set(wheel.namelist())
 
 
+def test_wheel_says_that_it_is_typed(wheel):
+    assert "dqc_lite/py.typed" in wheel.namelist()
+
+
 def test_wheel_has_nothing_else(wheel):
     tops = {name.split("/", 1)[0] for name in wheel.namelist()}
     assert tops == {"dqc_lite", f"dqc_lite-{PROJECT['version']}.dist-info"}

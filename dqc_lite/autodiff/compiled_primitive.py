@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +108,7 @@ def call(function: Callable, fixed: dict[int, Any], args: list, options: tuple) 
 
 
 def _real(x: Any) -> bool:
-    dtype = x.aval.dtype if isinstance(x, ad.Zero) else x.dtype
+    dtype = cast(jax.core.ShapedArray, x.aval).dtype if isinstance(x, ad.Zero) else x.dtype
     return jnp.issubdtype(dtype, jnp.inexact)
 
 

@@ -34,13 +34,14 @@ def is_zero(tangent: Any) -> bool:
 def inner(slopes: list[Array], moves: list[Array | None]) -> Float[Array, ""]:
     """``sum_i <slopes_i, moves_i>`` over the moves that are not None."""
     pairs = zip(slopes, moves, strict=True)
-    return sum(jnp.vdot(slope, move) for slope, move in pairs if move is not None)
+    products = (jnp.vdot(slope, move) for slope, move in pairs if move is not None)
+    return jnp.asarray(sum(products))
 
 
 @adaptive_jit
 def total(parts: list[Array]) -> Array:
     """The sum."""
-    return sum(parts)
+    return jnp.asarray(sum(parts))
 
 
 @jax.custom_jvp

@@ -14,8 +14,7 @@ from dqc_lite.integrals.host import layouts
 from dqc_lite.method import HF, HF_NAMES, KS, KS_NAMES, Method, Restricted, method_of
 from dqc_lite.molecule import Molecule
 from dqc_lite.scf import guess as guesses
-from dqc_lite.scf.solver import Solver
-from dqc_lite.scf.solvers import DEFAULT, DIIS, SecondOrder
+from dqc_lite.scf.solvers import DEFAULT, DIIS, Planned, SecondOrder
 from dqc_lite.xc.functional import Functional
 from dqc_lite.xc.names import functional
 
@@ -28,7 +27,7 @@ class Calculation:
 
     mol: Molecule
     method: Method
-    solver: Solver
+    solver: Planned
     guess: str
     mix: float
     checkpoint: str | None
@@ -117,7 +116,9 @@ def _functional(name: str, xc: str | None) -> Functional | str:
                 f"method {name!r} needs a functional; give one with --xc, e.g. --xc pbe."
             )
         return xc
-    named = method_of(name).xc
+    method = method_of(name)
+    assert isinstance(method, KS)
+    named = method.xc
     if xc is not None and functional(xc).name != named.name:
         raise MethodError(
             f"--method {name!r} and --xc {xc!r} name two functionals; leave out one of them."
@@ -137,7 +138,7 @@ def _restricted(options: Namespace) -> Restricted:
     return asked if named is None else named
 
 
-def _solver(options: Namespace) -> Solver:
+def _solver(options: Namespace) -> Planned:
     cycles = options.max_cycle
     tolerances = {"energy_tol": options.energy_tol, "gradient_tol": options.gradient_tol}
     if options.stability and options.solver != "auto":

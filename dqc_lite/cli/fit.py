@@ -11,6 +11,7 @@ from dqc_lite.cli.timings import Timings
 
 if TYPE_CHECKING:
     from dqc_lite.fit.config import Training
+    from dqc_lite.fit.dataset import Reaction
     from dqc_lite.fit.objective import Evaluation, Objective
     from dqc_lite.fit.train import Result
 
@@ -96,10 +97,12 @@ def _report(
     loud: bool,
 ) -> None:
     """Tables on stdout; the functional, a JSON record and plots in the folder."""
+    import jax.numpy as jnp
+
     from dqc_lite.fit import of_evaluation, table
     from dqc_lite.xc import stored
 
-    print(training.parameters.table(result.x), end="\n\n")
+    print(training.parameters.table(jnp.asarray(result.x)), end="\n\n")
     for name in objectives:
         for when, evaluations in (("before", before), ("after", after)):
             print(f"{name}, {when}: loss {evaluations[name].loss:.6e}")
@@ -154,10 +157,11 @@ def _plots(
     from dqc_lite.errors import InputError
     from dqc_lite.fit import plots
 
-    references = {}
+    references: dict[str, float] = {}
     for objective in objectives.values():
         references |= {r.name: r.energy for r in objective.rows if r.energy is not None}
-        references |= {r.name: r.energy for r in objective.reactions}
+        reactions: tuple[Reaction, ...] = objective.reactions
+        references |= {r.name: r.energy for r in reactions}
     series = {f"{n}, before": e for n, e in before.items()}
     series |= {f"{n}, after": e for n, e in after.items()}
     try:

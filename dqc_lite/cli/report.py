@@ -107,6 +107,7 @@ def log(solution: Solution) -> str:
     c = solution.certificate
     if c.second_order_cycles:
         text = f"second order: the last {int(c.second_order_cycles)} cycles"
+        assert c.saddle_points_left is not None
         left = int(c.saddle_points_left)
         lines.append(text + (f", {left} saddle points left" if left else ""))
     if c.stable is not None:

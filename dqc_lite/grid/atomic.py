@@ -227,7 +227,9 @@ def points(grid: GridLayout, positions: Float[Array, "atom 3"]) -> Float[Array, 
 
 
 def block_points(
-    local: Float[Array, "point 3"], owner: Int[Array, " point"], positions: Float[Array, "atom 3"]
+    local: Float[Array | np.ndarray, "point 3"],
+    owner: Int[Array | np.ndarray, " point"],
+    positions: Float[Array, "atom 3"],
 ) -> Float[Array, "point 3"]:
     """Some points of the grid, in bohr.
 
@@ -235,4 +237,4 @@ def block_points(
     atom, is a product too.
     """
     selection = (owner[:, None] == np.arange(len(positions))).astype(positions.dtype)
-    return local + jnp.matmul(selection, positions, precision="highest")
+    return jnp.matmul(selection, positions, precision="highest") + local

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dqc_lite import memory
 from dqc_lite._pytree import pytree, static
@@ -67,10 +68,11 @@ class Block:
 def blocks(grid: GridLayout) -> Block:
     """All blocks, along a leading axis."""
     n = grid.local.shape[0] // grid.block
-    return jax.tree.map(
-        lambda x: jnp.asarray(x.reshape(n, grid.block, *x.shape[1:])),
-        Block(grid.local, grid.weight, grid.owner),
-    )
+
+    def cut(x: np.ndarray) -> Array:
+        return jnp.asarray(x.reshape(n, grid.block, *x.shape[1:]))
+
+    return Block(cut(grid.local), cut(grid.weight), cut(grid.owner))
 
 
 def weighted_points(
@@ -146,6 +148,7 @@ class Quadrature:
 
     def grouped(self) -> tuple[Array, Array]:
         """Kept values and weights of groups of blocks, along two leading axes."""
+        assert self.values is not None
         nblock, most = len(self.weights), 1
         if jax.default_backend() == "cpu":
             most = max(1, GROUP // self.values[0].size)

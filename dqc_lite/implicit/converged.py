@@ -43,9 +43,14 @@ class Constants:
 class Nearby(Protocol):
     """What describing the states nearby needs of a converged one; see `Converged`."""
 
-    mo_coeff: Float[Array, "set ao mo"]
-    mo_energy: Float[Array, "set mo"]
-    reference: Reference
+    @property
+    def mo_coeff(self) -> Float[Array, "set ao mo"]: ...
+
+    @property
+    def mo_energy(self) -> Float[Array, "set mo"]: ...
+
+    @property
+    def reference(self) -> Reference: ...
 
     def present(self) -> Float[Array, " mo"]: ...
 

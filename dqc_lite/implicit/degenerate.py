@@ -124,10 +124,11 @@ def unchanged(
     levi_civita = np.cross(np.eye(3)[:, None], np.eye(3)[None])
 
     def turned(generator: Array) -> Array:
-        return sum(
+        parts = (
             jnp.moveaxis(jnp.tensordot(generator, tensor, (1, axis)), 0, axis)
             for axis in directions
         )
+        return jnp.asarray(sum(parts))
 
     change = jnp.max(jnp.abs(jax.vmap(turned)(jnp.einsum("an,nij->aij", axes, levi_civita))))
     return jnp.where(change <= UNCHANGED * largest, 1.0, jnp.nan)

@@ -32,7 +32,8 @@ from dqc_lite.terms import Hamiltonian
 class Problem(Protocol):
     """What determines a solution; its leaves are the differentiable inputs."""
 
-    mol: Molecule
+    @property
+    def mol(self) -> Molecule: ...
 
     def hamiltonian(self) -> Hamiltonian: ...
 
@@ -195,7 +196,7 @@ def _slope(problem: Problem, converged: Converged, along: Any) -> Array:
     held, _ = integrals(problem, converged)
     density, weighted = _stationary(problem, converged)
 
-    def differential(moved: Problem) -> Array:
+    def differential(moved: Problem) -> tuple[Array, Array]:
         orbitals = moved.mol.orbitals()
         explicit = moved.hamiltonian().differential(moved.mol, orbitals, held, density)
         return explicit, differentials.overlap(orbitals, weighted)
@@ -237,7 +238,7 @@ single energies one choice among several."""
 
 
 def _smeared_occupations(problem: Problem, converged: Converged) -> tuple[Array, Array]:
-    fermi = converged.reference.filling
+    fermi = converged.reference.fermi
     return fermi.level(relaxed_orbital_energies(problem, converged))
 
 

@@ -41,7 +41,7 @@ class SmearedStates(Coordinates):
 
     def variable(self, y: Float[Array, "set mo mo"]) -> Float[Array, "set mo mo"]:
         """M, the density matrix between the orbitals."""
-        return self.converged.reference.filling.density_matrix(0.5 * (y + y.swapaxes(-1, -2)))[0]
+        return self.converged.reference.fermi.density_matrix(0.5 * (y + y.swapaxes(-1, -2)))[0]
 
     def density_at(
         self, overlap: Float[Array, "ao ao"], m: Float[Array, "set mo mo"]
@@ -137,7 +137,7 @@ class _Root:
         from dqc_lite.linalg import divided_difference
         from dqc_lite.linalg.scalar_functions import Fermi
 
-        fermi = converged.reference.filling
+        fermi = converged.reference.fermi
         x = fermi.reduced(converged.mo_energy)
         slopes = divided_difference(Fermi(), x[:, :, None], x[:, None, :])
         return cls(jnp.sqrt(-slopes * fermi.degeneracy / fermi.sigma) * _pairs(converged))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -156,6 +157,14 @@ def radial(layout: RawLayout) -> Shift:
     return Shift(new, source, unraised, np.array(index)[None], weight)
 
 
+@overload
+def ncart(l: int) -> int: ...
+
+
+@overload
+def ncart(l: np.ndarray) -> np.ndarray: ...
+
+
 def ncart(l: np.ndarray | int) -> np.ndarray | int:
     """Number of Cartesian components of angular momentum l."""
     return (l + 1) * (l + 2) // 2
@@ -201,7 +210,7 @@ def contract(
     spread = [velocity.shape[0]] + [1] * (tensor.ndim - 1)
     spread[axis] = layout.ncomponent
     weights = [1 if i != axis else layout.ncomponent for i in range(tensor.ndim)]
-    total = 0.0
+    total = jnp.zeros(())
     for x, (index, weight) in enumerate(zip(shift.index, shift.weight, strict=True)):
         derivative = sum(
             jnp.take(tensor, i, axis=axis, mode="clip") * w.reshape(weights)

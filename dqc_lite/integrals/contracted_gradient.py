@@ -123,6 +123,7 @@ class Contraction:
             )
             return made
 
+        assert self.curvature is not None
         return accelerated(self.curvature, shape, reference)
 
 
@@ -167,12 +168,8 @@ def _split(tangents: tuple) -> tuple[Array | None, list]:
     places = [3 * k for k in range(len(orbitals))]  # an `Orbitals` has three leaves, centers first
     if all(moves[i] is None for i in places):
         return None, moves
-    motion = jnp.stack(
-        [
-            jnp.zeros(o.centers.shape) if moves[i] is None else moves[i]
-            for i, o in zip(places, orbitals, strict=True)
-        ]
-    )
+    motions = ((o, moves[i]) for i, o in zip(places, orbitals, strict=True))
+    motion = jnp.stack([jnp.zeros(o.centers.shape) if m is None else m for o, m in motions])
     return motion, [None if i in places else t for i, t in enumerate(moves)]
 
 

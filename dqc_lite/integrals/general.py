@@ -99,7 +99,9 @@ def integral(
     made = _operator(operator, orbitals, points, origin, omega)
     if made.ecp is not None:
         points = orbitals[0].centers[np.unique(made.ecp.ecp_rows[:, ATOM_OF])]
-    operands = [x for o in orbitals for x in (o.centers, o.exponents, o.coefficients)]
+    operands: list[Array | None] = []
+    for o in orbitals:
+        operands += [o.centers, o.exponents, o.coefficients]
     operands += [points, None, None]
     _check_precision(operands)
     layouts = tuple(cartesian.raw_layout(o.layout) for o in orbitals)
@@ -140,13 +142,15 @@ def _operator(
         raise InputError(f"points must be (point, 3), got {jnp.shape(points)}.")
     if origin is not None and name not in ("int1e_r", "int1e_rr", "int1e_rrr"):
         raise InputError(f"origin belongs to int1e_r, _rr and _rrr, not to {name!r}.")
+    if origin is not None and np.shape(origin) != (3,):
+        raise InputError(f"origin = {origin!r} must be the 3 coordinates of a point, bohr.")
     if omega != 0.0 and "2e" not in name:
         raise InputError(f"omega belongs to the two-electron integrals, not to {name!r}.")
     layout = orbitals[0].layout
     if name == "ECPscalar" and not layout.has_ecp:
         raise ECPError("ECPscalar needs a layout with an effective core potential; it has none.")
-    center = (0.0, 0.0, 0.0) if origin is None else tuple(float(x) for x in origin)
-    return Operator(name, float(omega), center, layout if name == "ECPscalar" else None)
+    x, y, z = (0.0, 0.0, 0.0) if origin is None else map(float, origin)
+    return Operator(name, float(omega), (x, y, z), layout if name == "ECPscalar" else None)
 
 
 def _check_precision(operands: Sequence[Any]) -> None:

@@ -26,6 +26,7 @@ def _linear(
         return np.stack([gradient(orbitals, extra, change) for change in changes])
 
     def second(orbitals: Orbs, extra: tuple, fixed: Any, dual: np.ndarray) -> np.ndarray:
+        assert curvature is not None
         return curvature(orbitals, extra, dual)
 
     return Contraction(
@@ -71,9 +72,11 @@ TWO_CENTER = _two_index(
 )
 THREE_CENTER = _linear(
     by_primitive.three_center,
-    lambda orbitals, extra, dual: host_values.three_center_gradient(*orbitals, dual, *extra),
+    lambda orbitals, extra, dual: host_values.three_center_gradient(
+        orbitals[0], orbitals[1], dual, extra[0]
+    ),
     along_motions.three_center,
-    lambda orbitals, extra, dual: hessians.three_center(*orbitals, dual, *extra),
+    lambda orbitals, extra, dual: hessians.three_center(orbitals[0], orbitals[1], dual, extra[0]),
 )
 
 
@@ -94,29 +97,36 @@ def _repulsion_energy(orbitals: Orbs, extra: tuple, scales: tuple, density: Arra
 def _repulsion_gradient(
     orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray
 ) -> np.ndarray:
-    return host_values.four_center_gradient(*orbitals, _symmetric(density), *scales, *extra)[None]
+    (orbs,), (coulomb, exchange), (omega,) = orbitals, scales, extra
+    p = _symmetric(density)
+    return host_values.four_center_gradient(orbs, p, coulomb, exchange, omega)[None]
 
 
 def _repulsion_gradient_along(
     orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray, changes: np.ndarray
 ) -> np.ndarray:
-    density, changes = _symmetric(density), _symmetric(changes)
-    if len(changes) > 1:
-        return along_motions.four_center_gradients(*orbitals, density, changes, *scales, *extra)
-    both = np.stack([density, changes[0]])
-    return host_values.four_center_mixed_gradient(*orbitals, both, *scales, *extra)[None, None]
+    (orbs,), (coulomb, exchange), (omega,) = orbitals, scales, extra
+    p, dp = _symmetric(density), _symmetric(changes)
+    if len(dp) > 1:
+        return along_motions.four_center_gradients(orbs, p, dp, coulomb, exchange, omega)
+    both = np.stack([p, dp[0]])
+    mixed = host_values.four_center_mixed_gradient(orbs, both, coulomb, exchange, omega)
+    return mixed[None, None]
 
 
 def _fock_along(
     orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray, motions: np.ndarray
 ) -> np.ndarray:
-    return along_motions.four_center(*orbitals, _symmetric(density), *scales, *extra, motions)
+    (orbs,), (coulomb, exchange), (omega,) = orbitals, scales, extra
+    p = _symmetric(density)
+    return along_motions.four_center(orbs, p, coulomb, exchange, omega, motions)
 
 
 def _repulsion_curvature(
     orbitals: Orbs, extra: tuple, scales: tuple, density: np.ndarray
 ) -> np.ndarray:
-    return hessians.four_center(*orbitals, _symmetric(density), *scales, *extra)
+    (orbs,), (coulomb, exchange), (omega,) = orbitals, scales, extra
+    return hessians.four_center(orbs, _symmetric(density), coulomb, exchange, omega)
 
 
 FOUR_CENTER = Contraction(

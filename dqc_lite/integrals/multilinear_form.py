@@ -39,8 +39,11 @@ class Evaluator(Protocol):
         permutations: orders of the slots under which the integral does not change.
     """
 
-    components: int
-    permutations: tuple[tuple[int, ...], ...]
+    @property
+    def components(self) -> int: ...
+
+    @property
+    def permutations(self) -> tuple[tuple[int, ...], ...]: ...
 
     def check(self, layouts: Sequence[RawLayout]) -> None: ...  # raises if it cannot evaluate
 
@@ -173,7 +176,8 @@ def _batch(arrays: Sequence[Any], axes: Sequence[Any], *, jobs: tuple[Job, ...])
 
 
 def _transpose(cotangents: Sequence[Any], *arrays: Any, jobs: tuple[Job, ...]) -> list[Any]:
-    forms, targets = [], []
+    forms: list[Form] = []
+    targets: list[int] = []
     for job, cotangent in zip(jobs, cotangents, strict=True):
         linear = [q for q, i in enumerate(job.operands) if i is not None and _undefined(arrays[i])]
         if isinstance(cotangent, ad.Zero) or not linear:
@@ -181,7 +185,9 @@ def _transpose(cotangents: Sequence[Any], *arrays: Any, jobs: tuple[Job, ...]) -
         (q,) = linear  # a form of a tangent is linear in that one operand
         form = Form(job.operator, job.layouts, job.pick(arrays))
         forms.append(form.with_operand(3 * job.omitted + 2, cotangent).with_operand(q, None))
-        targets.append(job.operands[q])
+        target = job.operands[q]
+        assert target is not None
+        targets.append(target)
     results = [ad.Zero(a.aval) if _undefined(a) else None for a in arrays]
     for target, value in zip(targets, evaluate(forms), strict=True):
         results[target] = _add(results[target], value)
@@ -253,7 +259,8 @@ def _symmetrized(finish: Callable, orders: list[tuple[int, ...]]) -> Callable[[A
         part = finish(value)
         if len(orders) == 1:
             return part
-        return sum(jnp.transpose(part, (0, *(1 + i for i in order))) for order in orders)
+        parts = (jnp.transpose(part, (0, *(1 + i for i in order))) for order in orders)
+        return jnp.asarray(sum(parts))
 
     return total
 

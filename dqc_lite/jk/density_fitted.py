@@ -104,6 +104,7 @@ class DensityFitted:
         K C = sum_P X_P Z_P, so that the orbitals meet all of B but once.
         """
         if exchange is None:
+            assert coulomb is not None
             return coulomb * self.coulomb(density) @ density.factor
         naux, nao, _ = self.factor.shape
         flat = self.factor.reshape(naux * nao, nao)
@@ -114,7 +115,7 @@ class DensityFitted:
         ]
         weights = [-exchange * density.exchange_weight * z for z in pairs]
         if coulomb is not None:
-            traces = coulomb * sum(jnp.einsum("ipi->p", z) for z in pairs)
+            traces = coulomb * jnp.asarray(sum(jnp.einsum("ipi->p", z) for z in pairs))
             weights = [w + traces[:, None] * jnp.eye(nocc)[:, None] for w in weights]
         products = zip(weights, half, strict=True)
         return jnp.stack([x.T @ w.reshape(nocc * naux, nocc) for w, x in products])
@@ -135,7 +136,7 @@ class DensityFitted:
         def along(change: Float[Array, "spin ao occ"]) -> Float[Array, "spin ao occ"]:
             found = []
             fitted = zip(half, change, strict=True)
-            traces = 2.0 * sum(jnp.einsum("ipm,mi->p", x, d) for x, d in fitted)
+            traces = 2.0 * jnp.asarray(sum(jnp.einsum("ipm,mi->p", x, d) for x, d in fitted))
             for x, z, d in zip(half, pairs, change, strict=True):
                 moved = (d.T @ flat.T).reshape(nocc * naux, nao)
                 weights = -weight * (x @ d).swapaxes(0, 2)
@@ -149,6 +150,8 @@ class DensityFitted:
         return along
 
     def _coulomb_response(self, density: Density, coulomb: Scale) -> Response:
+        assert coulomb is not None
+
         def along(change: Float[Array, "spin ao occ"]) -> Float[Array, "spin ao occ"]:
             half = change @ density.factor.swapaxes(-1, -2)
             moved = Density(half + half.swapaxes(-1, -2), density.factor)

@@ -23,6 +23,7 @@ from dqc_lite.method import MethodLike
 from dqc_lite.molecule import Molecule
 from dqc_lite.problem import Problem, problem_of
 from dqc_lite.singlepoint import density_matrix
+from dqc_lite.terms import ElectricField
 
 
 def dipole(
@@ -122,11 +123,14 @@ def _in_field(
 
 def _strength(problem: Problem) -> Float[Array, " 3"]:
     """Of the field, the last of the extra terms."""
-    return problem.method.extra_terms[-1].strength
+    field = problem.method.extra_terms[-1]
+    assert isinstance(field, ElectricField)
+    return field.strength
 
 
 def _dipole_in_field(problem: Problem, converged: Converged) -> Callable[[Array], Array]:
     *others, field = problem.method.extra_terms
+    assert isinstance(field, ElectricField)
 
     def dipole_at(strength: Array) -> Array:
         terms = (*others, dataclasses.replace(field, strength=strength))

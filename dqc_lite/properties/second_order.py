@@ -143,8 +143,8 @@ def _second_derivatives(
     total += _in_chunks(relaxation, (units, by_variable), chunk)
     # rows of the field may be NaN where those of positions are not
     n = problem.mol.positions.size
-    symmetric, mixed = 0.5 * (total + total.T), total[:n, n:]
-    return symmetric.at[:n, n:].set(mixed).at[n:, :n].set(mixed.T)
+    symmetric, cross = 0.5 * (total + total.T), total[:n, n:]
+    return symmetric.at[:n, n:].set(cross).at[n:, :n].set(cross.T)
 
 
 def _in_chunks(function: Callable, directions: Any, chunk: int) -> Any:

@@ -102,6 +102,7 @@ class Acceleration:
             fock = fock + shift * self._virtual(a.filled)
         energies, mo_coeff = problem.orbitals(fock)
         if plan.maximum_overlap:
+            assert a.anchor is not None
             occupations = problem.reference.occupations(mo_coeff.shape[-1])
             energies, mo_coeff = maximum_overlap.ordered(
                 energies, mo_coeff, occupations, a.anchor, problem.overlap

@@ -244,10 +244,11 @@ def _leaves(mol: Molecule) -> dict[str, Array]:
 
 
 def _read_molecule(group: Any) -> Molecule:
+    fields: dict[str, Any] = {n: tuple(map(_text, group.attrs[n])) for n in _LAYOUT_NAMES}
+    fields |= {name: tuple(map(int, group[name][()])) for name in _LAYOUT_TUPLES}
+    fields |= {name: group[name][()] for name in _LAYOUT_ARRAYS}
     layout = Layout(
-        **{name: tuple(map(_text, group.attrs[name])) for name in _LAYOUT_NAMES},
-        **{name: tuple(map(int, group[name][()])) for name in _LAYOUT_TUPLES},
-        **{name: group[name][()] for name in _LAYOUT_ARRAYS},
+        **fields,
         cartesian=bool(group.attrs["cartesian"]),
     )
     names = ("positions", "charges", "exponents", "coefficients")

@@ -58,7 +58,7 @@ class History:
 
     def used(self) -> Bool[Array, " space"]:
         """Which entries count."""
-        return np.arange(len(self.errors)) < self.count
+        return self.count > np.arange(len(self.errors))
 
     def weights(self) -> Float[Array, " space"]:
         """Summing to 1, of the smallest combined error."""

@@ -110,8 +110,11 @@ def read(guess: Any, mol: Molecule) -> Start:
         guess = load_checkpoint(guess)
     if isinstance(guess, Checkpoint):
         _check_atoms(guess.mol, mol, CheckpointError, f"checkpoint {guess.path!r}")
-        return _of_orbitals(guess.mol, *jax.device_put((guess.mo_coeff, guess.mo_occ)), guess)
+        mo_coeff, mo_occ = jax.device_put((guess.mo_coeff, guess.mo_occ))
+        return _of_orbitals(guess.mol, mo_coeff, mo_occ, guess)
     if isinstance(guess, Solution):
+        if guess.mol is None:
+            raise InputError("guess: the solution has mol = None; give one with its molecule.")
         _check_atoms(guess.mol, mol, InputError, "guess: the solution")
         return _of_orbitals(guess.mol, guess.mo_coeff, guess.mo_occ)
     if isinstance(guess, str):
@@ -134,8 +137,8 @@ def is_file(guess: str | os.PathLike) -> bool:
     return not isinstance(guess, str) or guess.lower().endswith(FILE_SUFFIXES)
 
 
-def _check_atoms(theirs: Molecule | None, ours: Molecule, error: type, what: str) -> None:
-    if theirs is None or theirs.symbols == ours.symbols:
+def _check_atoms(theirs: Molecule, ours: Molecule, error: type, what: str) -> None:
+    if theirs.symbols == ours.symbols:
         return
     raise error(
         f"{what} is of the atoms {' '.join(theirs.symbols)} and the molecule has "

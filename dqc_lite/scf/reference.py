@@ -57,6 +57,12 @@ class Reference:
         return isinstance(self.filling, Fermi)
 
     @property
+    def fermi(self) -> Fermi:
+        """The filling of a smeared state."""
+        assert isinstance(self.filling, Fermi)
+        return self.filling
+
+    @property
     def descending(self) -> bool:
         """Whether no orbital has fewer electrons than one above it."""
         if not isinstance(self.filling, Given):

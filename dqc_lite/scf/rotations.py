@@ -90,7 +90,7 @@ class Layout:
 
     def coordinates(self, m: Float[Array, "set mo some"]) -> Vector:
         """g with ``2 g.x = sum tr(M K)``, M antisymmetric, of which the occupied columns count."""
-        return -self.scale * m[:, self.first_row :, : self.columns]
+        return m[:, self.first_row :, : self.columns] * -self.scale
 
 
 def turned(mo_coeff: Float[Array, "set ao mo"], k: Matrix) -> Float[Array, "set ao mo"]:
@@ -174,7 +174,7 @@ class Surface:
 
     def allowed(self) -> Bool[Array, "set row column"]:
         """Where there are rotations."""
-        return (self.layout.scale > 0) & self.present
+        return self.present & (self.layout.scale > 0)
 
     def _commutator(self, a: Float[Array, "spin set mo mo"]) -> Float[Array, "spin set mo mo"]:
         """[n, A]."""
@@ -195,7 +195,7 @@ class Surface:
 
         def response(k: Matrix) -> Float[Array, "spin set mo occ"]:
             change = reference.density(self.mo_coeff @ k).factor
-            return inverse * (self.mo_coeff.swapaxes(-1, -2) @ along(change)[:, None])
+            return (self.mo_coeff.swapaxes(-1, -2) @ along(change)[:, None]) * inverse
 
         return response
 

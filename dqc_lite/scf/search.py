@@ -11,6 +11,7 @@ nothing. `dqc_lite.scf.driver` runs them in turn, compiled one by one or togethe
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -68,6 +69,12 @@ class Place:
     lowest: Float[Array, ""] | None = None
     stable: Bool[Array, ""] | None = None
 
+    @property
+    def at_minimum(self) -> Bool[Array, ""]:
+        """`stable`, in a search that looks."""
+        assert self.stable is not None
+        return self.stable
+
 
 @pytree
 class Descent:
@@ -123,6 +130,12 @@ class Search:
     def iterations(self) -> Int[Array, ""]:
         """Cycles of all stages; the evaluation of the guess is none."""
         return self.cycles if self.descent is None else self.cycles + self.descent.cycles
+
+    @property
+    def descending(self) -> Descent:
+        """What the stages after DIIS keep, in a search that has them."""
+        assert self.descent is not None
+        return self.descent
 
     def building(self) -> Bool[Array, ""]:
         """Whether a Fock build is next."""
@@ -226,15 +239,16 @@ class Searching:
             lambda s: self._turned(s, width), s,
         )  # fmt: skip
         point = self.problem.evaluate(density, filled)
+        after_diis = functools.partial(self._after_diis, width=width)
         return jax.lax.cond(
-            s.stage == DIIS, lambda *args: self._after_diis(*args, width), self._after_turn,
+            s.stage == DIIS, after_diis, self._after_turn,
             self._counted(s), filled, density, point,
         )  # fmt: skip
 
     def _turned(self, s: Search, width: int) -> tuple[Filled, Density]:
         """The orbitals to try, and their density."""
         surface, mo_coeff = self._surface(s.here), s.here.filled.mo_coeff
-        k = surface.layout.generator(s.descent.angle * s.descent.x)
+        k = surface.layout.generator(s.descending.angle * s.descending.x)
         filled = dataclasses.replace(s.here.filled, mo_coeff=turned(mo_coeff, k))
         return filled, self._acceleration(width).padded(self.problem.reference.density_of(filled))
 
@@ -281,7 +295,7 @@ class Searching:
 
     def _scanned(self, s: Search, point: Point) -> Search:
         """The next of the `ANGLES`, or the one of the lowest energy, to start from."""
-        d = s.descent
+        d = s.descending
         lower = point.energy < d.lowest_energy
         s = _with_descent(
             s, scanned=d.scanned + 1,
@@ -290,17 +304,17 @@ class Searching:
         )  # fmt: skip
 
         def last(s: Search) -> Search:
-            return _at(_with_descent(s, angle=s.descent.lowest_angle), TRY)
+            return _at(_with_descent(s, angle=s.descending.lowest_angle), TRY)
 
         def another(s: Search) -> Search:
-            return _with_descent(s, angle=jnp.asarray(ANGLES)[s.descent.scanned])
+            return _with_descent(s, angle=jnp.asarray(ANGLES)[s.descending.scanned])
 
-        return jax.lax.cond(s.descent.scanned == len(ANGLES), last, another, s)
+        return jax.lax.cond(s.descending.scanned == len(ANGLES), last, another, s)
 
     def _tried(self, s: Search, filled: Filled, density: Density, point: Point) -> Search:
         """A step is taken or not; the first evaluation of a run is."""
         s = _at(s, SETTLE)
-        d, here = s.descent, s.here
+        d, here = s.descending, s.here
         verdict = trust_region.judge(
             here.point.energy, point.energy, d.predicted, jnp.linalg.norm(d.x), d.radius
         )
@@ -336,6 +350,7 @@ class Searching:
         again = _pick(by_diis & ((s.cycles < 0) | self._diis_goes_on(s)), DIIS, SETTLE)
         known = s.here.converged
         if self.plan.stability is True:
+            assert s.here.lowest is not None
             known = known & ~jnp.isnan(s.here.lowest)
         ended = s.stage == DONE
         stage = jnp.where(by_diis & ~ended, again, s.stage)
@@ -387,20 +402,20 @@ class Searching:
         goes_on = ~converged & self._newton_goes_on(s)
         stage = _pick(goes_on, STEP, jnp.where(look, EXAMINE, DONE))
         s = dataclasses.replace(s, stage=stage)
-        s = jax.lax.cond(goes_on & (s.descent.why == NOT), self._helped, _same, s)
+        s = jax.lax.cond(goes_on & (s.descending.why == NOT), self._helped, _same, s)
         if self.plan.stability is False:
             return s
         return jax.lax.cond(s.stage == DONE, self._ended, self._arrived, s)
 
     def _newton_goes_on(self, s: Search) -> Bool[Array, ""]:
         finite = jnp.isfinite(s.here.point.energy)
-        room = (s.descent.cycle < self.plan.newton_cycles) & self.problem.enough_functions()
+        room = (s.descending.cycle < self.plan.newton_cycles) & self.problem.enough_functions()
         return room & finite
 
     def _to_be_examined(self, s: Search) -> Bool[Array, ""]:
         if isinstance(self.plan.stability, bool):
             return jnp.asarray(self.plan.stability)
-        helped = s.descent.why != NOT
+        helped = s.descending.why != NOT
         return stability.doubtful(
             self.problem, s.here.filled.mo_coeff, s.here.point.fock, helped
         )  # fmt: skip
@@ -422,7 +437,7 @@ class Searching:
 
     def _arrived(self, s: Search) -> Search:
         """A saddle point is left once there is another place."""
-        d = s.descent
+        d = s.descending
         arrived = (d.why == DESCENT) & (s.stage == EXAMINE)
 
         def counted(s: Search) -> Search:
@@ -432,7 +447,7 @@ class Searching:
 
     def _after_a_look(self, s: Search) -> Search:
         """Leave a saddle point, or end at what has converged."""
-        leave = ~s.here.stable & (s.descent.followed < self.plan.max_follow)
+        leave = ~s.here.at_minimum & (s.descending.followed < self.plan.max_follow)
 
         def left(s: Search) -> Search:
             return self._launched(
@@ -445,20 +460,21 @@ class Searching:
     def _ended(self, s: Search) -> Search:
         """At a minimum, or where no way down was found: then the saddle point stays."""
         s = _at(s, DONE)
-        lost = (s.descent.why == DESCENT) & ~s.here.converged
+        lost = (s.descending.why == DESCENT) & ~s.here.converged
         s = jax.lax.cond(
             lost, lambda s: _with_descent(
-                dataclasses.replace(s, here=s.descent.saddle), why=_number(HELP)
+                dataclasses.replace(s, here=s.descending.saddle), why=_number(HELP)
             ), _same, s,
         )  # fmt: skip
         return self._next_start(s) if self.plan.several else s
 
     def _next_start(self, s: Search) -> Search:
         """Another start from the lowest minimum so far, or the end with that one."""
-        d = s.descent
-        energy = jnp.where(s.here.converged & s.here.stable, s.here.point.energy, jnp.nan)
+        d = s.descending
+        assert d.energies is not None
+        energy = jnp.where(s.here.converged & s.here.at_minimum, s.here.point.energy, jnp.nan)
         lowest = (d.number == 0) | (energy < jnp.fmin(jnp.nanmin(d.energies), jnp.inf))
-        best = jax.lax.cond(lowest, lambda s: s.here, lambda s: s.descent.best, s)
+        best = jax.lax.cond(lowest, lambda s: s.here, lambda s: s.descending.best, s)
         energies = d.energies.at[d.number].set(energy)
         s = _with_descent(dataclasses.replace(s, here=best), best=best, energies=energies)
 
@@ -478,13 +494,13 @@ class Searching:
         """A step of Newton's method, or a look at the stability."""
         surface, examining = self._surface(s.here), s.stage == EXAMINE
         found = curvature.ask(
-            surface, surface.hessian(), examining, s.descent.radius, self.plan.max_products
+            surface, surface.hessian(), examining, s.descending.radius, self.plan.max_products
         )
         s = dataclasses.replace(s, fock_builds=s.fock_builds + found.products)
         s = _with_descent(s, x=found.x)
 
         def step(s: Search) -> Search:
-            d = s.descent
+            d = s.descending
             return _at(_with_descent(
                 s, angle=jnp.ones(()), predicted=-found.value, cycle=d.cycle + 1,
                 cycles=d.cycles + 1,
@@ -492,7 +508,7 @@ class Searching:
 
         def look(s: Search) -> Search:
             here = dataclasses.replace(s.here, lowest=found.value, stable=found.stable())
-            s = _with_descent(s, analyses=s.descent.analyses + 1)
+            s = _with_descent(s, analyses=s.descending.analyses + 1)
             return _at(dataclasses.replace(s, here=here), EXAMINED)
 
         return step(s) if self.plan.stability is False else jax.lax.cond(examining, look, step, s)
@@ -537,4 +553,4 @@ def _at(s: Search, stage: int) -> Search:
 
 
 def _with_descent(s: Search, **changes: Any) -> Search:
-    return dataclasses.replace(s, descent=dataclasses.replace(s.descent, **changes))
+    return dataclasses.replace(s, descent=dataclasses.replace(s.descending, **changes))

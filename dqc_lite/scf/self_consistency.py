@@ -44,7 +44,7 @@ class Point(NamedTuple):
 
 def total(energies: dict[str, Array]) -> Float[Array, ""]:
     """Sum of the energy components."""
-    return sum(energies.values())
+    return jnp.asarray(sum(energies.values()))
 
 
 @pytree
@@ -85,7 +85,9 @@ class SelfConsistency:
             return reference.fill(*self._bare_orbitals(start.potential))
         nset, nmo = reference.nset, self.x.shape[-1]
         free = jnp.zeros(()) if reference.smeared else None
-        none = Filled(jnp.zeros((nset, *self.x.shape)), *jnp.zeros((2, nset, nmo)), free)
+        mo_energy, mo_occ = jnp.zeros((2, nset, nmo))
+        none = Filled(jnp.zeros((nset, *self.x.shape)), mo_energy, mo_occ, free)
+        assert start.factor is not None
         return none, density_of(start.factor, self.x, reference)
 
     def _bare_orbitals(
@@ -120,6 +122,7 @@ class SelfConsistency:
         # [F, P] holds each occupied-virtual element twice, times the occupation
         gradient = jnp.linalg.norm(error) / np.sqrt(2.0)
         if filled is not None and isinstance(self.reference.filling, Fermi):
+            assert filled.free is not None
             energies = energies | {"smearing": filled.free}
             c = filled.mo_coeff
             levels = jnp.einsum("smi,smn,sni->si", c, effective, c)
@@ -143,6 +146,7 @@ class SelfConsistency:
         A Fock matrix between orthonormal functions is that between basis functions over eigenvalues
         of the overlap.
         """
+        assert self.smallest is not None
         eps = jnp.finfo(self.overlap.dtype).eps
         dependent = self.smallest < NEARLY_DEPENDENT
         return jnp.where(dependent, eps * jnp.max(jnp.abs(point.effective)) / self.smallest, 0.0)

@@ -28,6 +28,10 @@ EARLY = ("diis", "adiis", "ediis")
 class Planned(Solver):
     """A solver whose stages are those of `dqc_lite.scf.search`."""
 
+    max_cycle: int
+    energy_tol: float
+    gradient_tol: float
+
     def plan(self) -> Plan:
         """Which of the stages there are, and their settings."""
         raise NotImplementedError

@@ -140,7 +140,8 @@ class Cavity:
     def squared_distances(self, positions: Float[Array, "atom 3"]) -> Float[Array, "point point"]:
         """Between all points, bohr^2."""
         points = self.points(positions)
-        return sum((points[:, None, x] - points[None, :, x]) ** 2 for x in range(3))
+        along = ((points[:, None, x] - points[None, :, x]) ** 2 for x in range(3))
+        return jnp.asarray(sum(along))
 
     def on_normals(self, positions: Float[Array, "atom 3"]) -> Float[Array, "point point"]:
         """``(s_i - s_j) n_j``, bohr."""

@@ -30,12 +30,12 @@ def potential(exponent: Array | np.ndarray, squared: Array) -> Array:
     The interaction of two such charges has the exponent ``a b/(a + b)``, and at distance 0 it is
     ``2 sqrt(a/pi)``.
     """
-    return jnp.sqrt(exponent) * _reduced(exponent * squared)
+    return jnp.sqrt(exponent) * _reduced(squared * exponent)
 
 
 def field(exponent: Array | np.ndarray, squared: Array) -> Array:
     """The potential's ``-(dV/dr)/r``, hartree/bohr^2 per e."""
-    return -2.0 * exponent**1.5 * _reduced_slope(exponent * squared)
+    return _reduced_slope(squared * exponent) * (-2.0 * exponent**1.5)
 
 
 def _reduced(t: Array) -> Array:

@@ -30,6 +30,12 @@ from dqc_lite.xc.functional import Functional
 Factor = Float[Array, "spin ao occ"]
 
 
+def level_of(functional: Functional) -> str:
+    """The level of a functional that has a part for the term."""
+    assert functional.level is not None
+    return functional.level
+
+
 def energy(
     functional: Functional, at: Variables, weights: Float[Array, " point"]
 ) -> Float[Array, ""]:
@@ -74,7 +80,8 @@ def on_orbitals(functional: Functional, grid: Quadrature, factor: Factor) -> Fac
 # leaves, since JAX fills the pytrees of tangents with markers that are no arrays
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _on_orbitals(treedef: Any, leaves: list[Array], factor: Factor) -> Factor:
-    return _evaluated(*jax.tree.unflatten(treedef, leaves), factor)
+    functional, grid = jax.tree.unflatten(treedef, leaves)
+    return _evaluated(functional, grid, factor)
 
 
 def _rule(treedef: Any, primals: tuple, tangents: tuple) -> tuple[Factor, Factor]:
@@ -83,7 +90,8 @@ def _rule(treedef: Any, primals: tuple, tangents: tuple) -> tuple[Factor, Factor
 
     def elsewhere(*values: Array) -> Factor:
         merged = dict(enumerate(leaves)) | dict(zip(moved, values, strict=True))
-        return _evaluated(*jax.tree.unflatten(treedef, merged.values()), factor)
+        functional, grid = jax.tree.unflatten(treedef, merged.values())
+        return _evaluated(functional, grid, factor)
 
     value, tangent = None, jnp.zeros_like(factor)
     if not is_zero(change):
@@ -103,7 +111,7 @@ _on_orbitals.defjvp(_rule, symbolic_zeros=True)
 def _evaluated(functional: Functional, grid: Quadrature, factor: Factor) -> Factor:
     def one_block(values: Array, weights: Array) -> Factor:
         def of_factor(c: Factor) -> Array:
-            at = variables(values, Density.from_factor(c), functional.level)
+            at = variables(values, Density.from_factor(c), level_of(functional))
             return energy(functional, at, weights)
 
         return 0.5 * jax.grad(of_factor)(factor)
@@ -123,7 +131,7 @@ def response(functional: Functional, grid: Quadrature, factor: Factor) -> Callab
     def along(change: Factor) -> Factor:
         def one_block(values: Array, weights: Array, *kept: Kernel) -> Factor:
             at = kept[0] if kept else kernel(values)
-            return at.applied(functional.level, values, weights, change)
+            return at.applied(level_of(functional), values, weights, change)
 
         return grid.integrate(one_block, jnp.zeros_like(change), kept)
 
@@ -134,7 +142,7 @@ def _matrix(functional: Functional, grid: Quadrature, factor: Factor) -> Float[A
     """F, hartree."""
 
     def one_block(values: Array, weights: Array) -> Array:
-        at = variables(values, Density.from_factor(factor), functional.level)
+        at = variables(values, Density.from_factor(factor), level_of(functional))
         return potential_matrix(values, jax.grad(energy, 1)(functional, at, weights))
 
     nspin, nao, _ = factor.shape
@@ -156,7 +164,7 @@ class Kernel:
 
     @classmethod
     def at(cls, functional: Functional, values: Array, factor: Factor) -> Kernel:
-        found = variables(values, Density.from_factor(factor), functional.level)
+        found = variables(values, Density.from_factor(factor), level_of(functional))
         point, separate = _stacked(found)
 
         def slope(point: Array) -> Array:

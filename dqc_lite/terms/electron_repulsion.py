@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 
@@ -60,7 +60,9 @@ class ElectronRepulsion(Term):
             return Exact.build(orbs, omega)
         name = None if self.density_fit is True else self.density_fit
         layout, exponents, coefficients = layouts.auxiliary(mol.layout, name, not self.pure)
-        auxiliary = Orbitals(mol.positions, exponents, coefficients, layout)
+        # constants, which stay NumPy arrays while what moves is traced
+        constants = cast(Array, exponents), cast(Array, coefficients)
+        auxiliary = Orbitals(mol.positions, *constants, layout)
         return DensityFitted.build(orbs, auxiliary, omega)
 
     def evaluate(
@@ -75,6 +77,7 @@ class ElectronRepulsion(Term):
         if self.exchange is not None:
             k += self.exchange * whole.exchange(density)
         if long_range is not None:
+            assert self.long_range is not None
             k += self.long_range * long_range.exchange(density)
         k = density.exchange_weight * k
         energies["exchange"] = -0.5 * jnp.vdot(density.matrix, k)
@@ -96,7 +99,7 @@ class ElectronRepulsion(Term):
         parts = [whole.response(density, 1.0, self.exchange)]
         if long_range is not None:
             parts.append(long_range.response(density, None, self.long_range))
-        return lambda change: sum(part(change) for part in parts)
+        return lambda change: jnp.asarray(sum(part(change) for part in parts))
 
     def differential(
         self,
@@ -120,10 +123,10 @@ class ElectronRepulsion(Term):
         builders: tuple[Builder, Builder | None],
         density: Density,
     ) -> tuple[Builder, Builder | None]:
-        return tuple(
-            b if b is None else b.moving(orbs, omega, density)
-            for b, omega in zip(builders, (None, self.omega), strict=True)
-        )
+        whole, long_range = builders
+        if long_range is not None:
+            long_range = long_range.moving(orbs, self.omega, density)
+        return whole.moving(orbs, None, density), long_range
 
 
 def _exchange_energies(moved: tuple[int, ...], fractions: tuple, fixed: Any) -> list[Array]:

@@ -42,7 +42,7 @@ class ExchangeCorrelation(Term):
     grid_level: int | Grid = static(default=3)
 
     def prepare(self, mol: Molecule, orbitals: Orbitals) -> Quadrature:
-        order = ORBITAL_ORDER[self.functional.level]
+        order = ORBITAL_ORDER[semilocal.level_of(self.functional)]
         return Quadrature.build(orbitals, mol.positions, self.grid_level, order)
 
     def evaluate(self, grid: Quadrature, density: Density) -> tuple[dict[str, Array], Array]:
@@ -72,7 +72,7 @@ def _evaluate(
     functional: Functional, grid: Quadrature, density: Density
 ) -> tuple[Float[Array, ""], Float[Array, "spin ao ao"]]:
     """Energy and potential."""
-    level = functional.level
+    level = semilocal.level_of(functional)
 
     def of_block(values: Array, weights: Array) -> tuple[Array, Array]:
         at = variables(values, density, level)

@@ -46,12 +46,12 @@ class Hamiltonian(Term):
     def on_orbitals(self, integrals: tuple, density: Density) -> Float[Array, "spin ao occ"]:
         """F C, the Fock matrix on the factor C of the density: half of dE/dC, hartree."""
         parts = zip(self.terms, integrals, strict=True)
-        return sum(t.on_orbitals(i, density) for t, i in parts)
+        return jnp.asarray(sum(t.on_orbitals(i, density) for t, i in parts))
 
     def response(self, integrals: tuple, density: Density) -> Response:
         """dC -> dF C."""
         parts = [t.response(i, density) for t, i in zip(self.terms, integrals, strict=True)]
-        return lambda change: sum(part(change) for part in parts)
+        return lambda change: jnp.asarray(sum(part(change) for part in parts))
 
     def differential(
         self, mol: Molecule, orbitals: Orbitals, integrals: tuple, density: Density

@@ -95,8 +95,9 @@ def _gradient(
     slopes = jax.tree.leaves(by_explicit)
 
     def energy(moving: Any, block: tuple) -> Array:
-        parts = map(jax.tree.leaves, (on_block(*moving, block[0]), block[1]))
-        return sum(map(jnp.vdot, *parts))
+        orbitals, positions = moving
+        parts = map(jax.tree.leaves, (on_block(orbitals, positions, block[0]), block[1]))
+        return jnp.asarray(sum(map(jnp.vdot, *parts)))
 
     first = len(slopes)
     rest = tuple(i - first for i in moved if i >= first)

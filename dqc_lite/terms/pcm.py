@@ -75,11 +75,13 @@ class Dielectric:
         right = self.switches * potentials
         if self.field is not None:
             right = right - self.field @ right
+        inverse = self.inverse
+        assert inverse is not None
         return jax.lax.custom_linear_solve(
             self.product,
             -self.factor * right,
-            solve=lambda _, b: self.inverse @ b,
-            transpose_solve=lambda _, b: self.inverse.T @ b,
+            solve=lambda _, b: inverse @ b,
+            transpose_solve=lambda _, b: inverse.T @ b,
         )
 
     def energy(self, potentials: Float[Array, " point"]) -> Float[Array, ""]:

@@ -84,7 +84,7 @@ class Term(abc.ABC):
         given.
         """
         energies, _ = self.evaluate(self.prepare(mol, orbitals), density)
-        return without_value(sum(energies.values()))
+        return without_value(jnp.asarray(sum(energies.values())))
 
     def moving_integrals(
         self, mol: Molecule, orbitals: Orbitals, integrals: Any, density: Density

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import leaf
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.slater import enhanced
 
 
 def series(
-    coefficients: Float[Array, " term"], gamma: float, x2: Float[Array, "..."]
+    coefficients: Float[Array, " term"], gamma: Float[Array, ""] | float, x2: Float[Array, "..."]
 ) -> Float[Array, "..."]:
     """sum_i c_i u^i with u = gamma x^2 / (1 + gamma x^2)."""
     u = gamma * x2 / (1.0 + gamma * x2)
@@ -95,7 +95,7 @@ class B97:
     @classmethod
     def fit(cls, label: str) -> B97:
         """The fit of that libxc label."""
-        x, same, opposite = (np.array(c) for c in FITS[label])
+        x, same, opposite = (leaf(c) for c in FITS[label])
         return cls(B97Exchange(x), B97Correlation(same, opposite))
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:

@@ -9,13 +9,13 @@ import dataclasses
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
 from dqc_lite.xc.attenuation import attenuation, fermi_wave_vector
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import leaf
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.slater import enhanced
 
@@ -37,7 +37,7 @@ class Series:
     @classmethod
     def of(cls, gamma: float, terms: dict[tuple[int, int], float]) -> Series:
         """From (i, j): c."""
-        return cls(np.array(list(terms.values())), gamma, tuple(terms))
+        return cls(leaf(list(terms.values())), gamma, tuple(terms))
 
     def __call__(
         self, w: Float[Array, "*shape"], x2: Float[Array, "*shape"]

@@ -147,7 +147,7 @@ class LocalDensity:
             select(rho > EMPTY, lax.integer_pow(jnp.cbrt(2.0 * safe / total), thirds), 0.0)
             for rho, safe in zip(self.rho, self.safe_rho, strict=True)
         )
-        return select(self.filled, 0.5 * sum(powers), 1.0)
+        return select(self.filled, 0.5 * jnp.asarray(sum(powers)), 1.0)
 
     @property
     def spin_interpolation(self) -> Float[Array, " point"]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,18 @@ from dqc_lite.xc.density import LocalDensity
 
 LEVELS = ("lda", "gga", "mgga")
 Scalar = float | Float[Array, ""]
+
+
+class Component(Protocol):
+    """What a component offers: pytrees of your own may be some (see `dqc_lite.xc`)."""
+
+    @property
+    def level(self) -> str:
+        """One of `LEVELS`."""
+
+    @property
+    def energy_density(self) -> Callable[..., Float[Array, " point"]]:
+        """Of a `LocalDensity`, and omega where `attenuated` is true, hartree / bohr^3."""
 
 
 @pytree
@@ -39,7 +52,7 @@ class Functional:
         name: the name it was made from, "" when it was put together by hand.
     """
 
-    components: tuple[Any, ...] = ()
+    components: tuple[Component, ...] = ()
     weights: tuple[Scalar, ...] = ()
     exact_exchange: Scalar | None = None
     long_range_exchange: Scalar | None = None
@@ -71,7 +84,9 @@ class Functional:
             total = total + weight * self._component_energy(component, density)
         return total
 
-    def _component_energy(self, component: Any, density: LocalDensity) -> Float[Array, " point"]:
+    def _component_energy(
+        self, component: Component, density: LocalDensity
+    ) -> Float[Array, " point"]:
         if not getattr(component, "attenuated", False):
             return component.energy_density(density)
         if self.omega is None:
@@ -153,7 +168,7 @@ def long_range_exchange(fraction: Scalar, omega: Scalar) -> Functional:
     return Functional(long_range_exchange=fraction, omega=omega)
 
 
-def of_component(component: Any, label: str = "") -> Functional:
+def of_component(component: Component, label: str = "") -> Functional:
     """A functional of one component, weight 1."""
     return Functional((component,), (1.0,), labels=(label,) if label else ())
 

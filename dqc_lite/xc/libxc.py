@@ -29,7 +29,7 @@ def libxc_functional(name: str) -> Functional:
     from dqc_lite.integrals.host import libxc  # PySCF is imported for those who need it
 
     found = libxc.describe("".join(name.split()))
-    components = ()
+    components: tuple[LibxcComponent, ...] = ()
     if found.level is not None:
         components = (LibxcComponent(found.name, found.level, found.order, found.omega),)
     parameters, weight = found.vv10 or (None, None)

@@ -13,23 +13,19 @@ import dataclasses
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
 from dqc_lite.xc.b97 import series
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import leaf
 from dqc_lite.xc.pbe import PBEExchange
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.reduced import UNIFORM_TAU, horner
 from dqc_lite.xc.slater import S_SQUARED, enhanced
 
 Scalar = Float[Array, ""] | float
-
-
-def _leaf(*values: float) -> Float[Array, " power"]:
-    return dataclasses.field(default_factory=lambda: np.array(values))
 
 
 def vsxc(
@@ -127,29 +123,29 @@ class MinnesotaCorrelation:
 def m06_l_exchange() -> MinnesotaExchange:
     """M06-L (libxc: mgga_x_m06_l)."""
     return MinnesotaExchange(
-        a=np.array([
+        a=leaf([
             0.3987756, 0.2548219, 0.3923994, -2.103655, -6.302147, 10.97615,
             30.97273, -23.18489, -56.7348, 21.60364, 34.21814, -9.049762,
         ]),
-        d=np.array([0.6012244, 0.004748822, -0.008635108, -9.308062e-06, 4.482811e-05, 0.0]),
+        d=leaf([0.6012244, 0.004748822, -0.008635108, -9.308062e-06, 4.482811e-05, 0.0]),
     )  # fmt: skip
 
 
 def m06_exchange() -> MinnesotaExchange:
     """M06, beside 27 % exact exchange (libxc: hyb_mgga_x_m06)."""
     return MinnesotaExchange(
-        a=np.array([
+        a=leaf([
             0.5877943, -0.1371776, 0.2682367, -2.515898, -2.978892, 8.710679,
             16.88195, -4.489724, -32.99983, -14.4905, 20.43747, 12.56504,
         ]),
-        d=np.array([0.1422057, 0.0007370319, -0.01601373, 0.0, 0.0, 0.0]),
+        d=leaf([0.1422057, 0.0007370319, -0.01601373, 0.0, 0.0, 0.0]),
     )  # fmt: skip
 
 
 def m06_2x_exchange() -> MinnesotaExchange:
     """M06-2X, beside 54 % exact exchange (libxc: hyb_mgga_x_m06_2x)."""
     return MinnesotaExchange(
-        a=np.array([
+        a=leaf([
             0.46, -0.2206052, -0.09431788, 2.164494, -2.556466, -14.22133,
             15.55044, 35.98078, -27.22754, -39.24093, 15.22808, 15.22227,
         ]),
@@ -159,18 +155,18 @@ def m06_2x_exchange() -> MinnesotaExchange:
 def m06_hf_exchange() -> MinnesotaExchange:
     """M06-HF, beside 100 % exact exchange (libxc: hyb_mgga_x_m06_hf)."""
     return MinnesotaExchange(
-        a=np.array([
+        a=leaf([
             0.1179732, -1.066708, -0.1462405, 7.481848, 3.776679, -44.36118,
             -18.30962, 100.3903, 38.6436, -98.06018, -25.57716, 35.90404,
         ]),
-        d=np.array([-0.1179732, -0.0025, -0.01180065, 0.0, 0.0, 0.0]),
+        d=leaf([-0.1179732, -0.0025, -0.01180065, 0.0, 0.0, 0.0]),
     )  # fmt: skip
 
 
 def m05_exchange() -> MinnesotaExchange:
     """M05, beside 28 % exact exchange (libxc: hyb_mgga_x_m05)."""
     return MinnesotaExchange(
-        a=np.array([
+        a=leaf([
             1.0, 0.08151, -0.43956, -3.22422, 2.01819, 8.79431,
             -0.00295, 9.82029, -4.82351, -48.17574, 3.64802, 34.02248,
         ]),
@@ -181,7 +177,7 @@ def m05_exchange() -> MinnesotaExchange:
 def m05_2x_exchange() -> MinnesotaExchange:
     """M05-2X, beside 56 % exact exchange (libxc: hyb_mgga_x_m05_2x)."""
     return MinnesotaExchange(
-        a=np.array([
+        a=leaf([
             1.0, -0.56833, -1.30057, 5.5007, 9.06402, -32.21075,
             -23.73298, 70.22996, 29.88614, -60.25778, -13.22205, 15.23694,
         ]),
@@ -192,40 +188,40 @@ def m05_2x_exchange() -> MinnesotaExchange:
 def m06_l_correlation() -> MinnesotaCorrelation:
     """M06-L (libxc: mgga_c_m06_l)."""
     return MinnesotaCorrelation(
-        same=np.array([0.5349466, 0.539662, -31.61217, 51.49592, -29.19613]),
-        opposite=np.array([0.6042374, 177.6783, -251.3252, 76.35173, -12.55699]),
-        d_same=np.array([0.4650534, 0.1617589, 0.1833657, 0.00046921, -0.004990573, 0.0]),
-        d_opposite=np.array([0.3957626, -0.5614546, 0.01403963, 0.0009831442, -0.003577176, 0.0]),
+        same=leaf([0.5349466, 0.539662, -31.61217, 51.49592, -29.19613]),
+        opposite=leaf([0.6042374, 177.6783, -251.3252, 76.35173, -12.55699]),
+        d_same=leaf([0.4650534, 0.1617589, 0.1833657, 0.00046921, -0.004990573, 0.0]),
+        d_opposite=leaf([0.3957626, -0.5614546, 0.01403963, 0.0009831442, -0.003577176, 0.0]),
     )
 
 
 def m06_correlation() -> MinnesotaCorrelation:
     """M06 (libxc: mgga_c_m06)."""
     return MinnesotaCorrelation(
-        same=np.array([0.5094055, -1.491085, 17.23922, -38.59018, 28.45044]),
-        opposite=np.array([3.741539, 218.7098, -453.1252, 293.6479, -62.8747]),
-        d_same=np.array([0.4905945, -0.1437348, 0.2357824, 0.001871015, -0.003788963, 0.0]),
-        d_opposite=np.array([-2.741539, -0.6720113, -0.07932688, 0.001918681, -0.002032902, 0.0]),
+        same=leaf([0.5094055, -1.491085, 17.23922, -38.59018, 28.45044]),
+        opposite=leaf([3.741539, 218.7098, -453.1252, 293.6479, -62.8747]),
+        d_same=leaf([0.4905945, -0.1437348, 0.2357824, 0.001871015, -0.003788963, 0.0]),
+        d_opposite=leaf([-2.741539, -0.6720113, -0.07932688, 0.001918681, -0.002032902, 0.0]),
     )
 
 
 def m06_2x_correlation() -> MinnesotaCorrelation:
     """M06-2X (libxc: mgga_c_m06_2x)."""
     return MinnesotaCorrelation(
-        same=np.array([0.3097855, -5.528642, 13.4742, -32.13623, 28.46742]),
-        opposite=np.array([0.8833596, 33.57972, -70.43548, 49.78271, -18.52891]),
-        d_same=np.array([0.6902145, 0.09847204, 0.2214797, -0.001968264, -0.006775479, 0.0]),
-        d_opposite=np.array([0.1166404, -0.09120847, -0.06726189, 6.72058e-05, 0.0008448011, 0.0]),
+        same=leaf([0.3097855, -5.528642, 13.4742, -32.13623, 28.46742]),
+        opposite=leaf([0.8833596, 33.57972, -70.43548, 49.78271, -18.52891]),
+        d_same=leaf([0.6902145, 0.09847204, 0.2214797, -0.001968264, -0.006775479, 0.0]),
+        d_opposite=leaf([0.1166404, -0.09120847, -0.06726189, 6.72058e-05, 0.0008448011, 0.0]),
     )
 
 
 def m06_hf_correlation() -> MinnesotaCorrelation:
     """M06-HF (libxc: mgga_c_m06_hf)."""
     return MinnesotaCorrelation(
-        same=np.array([0.1023254, -2.453783, 29.1318, -34.94358, 23.15955]),
-        opposite=np.array([1.674634, 57.32017, 59.55416, -231.1007, 125.5199]),
-        d_same=np.array([0.8976746, -0.234583, 0.2368173, -0.000991389, -0.01146165, 0.0]),
-        d_opposite=np.array(
+        same=leaf([0.1023254, -2.453783, 29.1318, -34.94358, 23.15955]),
+        opposite=leaf([1.674634, 57.32017, 59.55416, -231.1007, 125.5199]),
+        d_same=leaf([0.8976746, -0.234583, 0.2368173, -0.000991389, -0.01146165, 0.0]),
+        d_opposite=leaf(
             [-0.6746338, -0.1534002, -0.09021521, -0.001292037, -0.0002352983, 0.0]
         ),
     )
@@ -234,16 +230,16 @@ def m06_hf_correlation() -> MinnesotaCorrelation:
 def m05_correlation() -> MinnesotaCorrelation:
     """M05 (libxc: mgga_c_m05)."""
     return MinnesotaCorrelation(
-        same=np.array([1.0, 3.77344, -26.04463, 30.69913, -9.22695]),
-        opposite=np.array([1.0, 3.78569, -14.15261, -7.46589, 17.94491]),
+        same=leaf([1.0, 3.77344, -26.04463, 30.69913, -9.22695]),
+        opposite=leaf([1.0, 3.78569, -14.15261, -7.46589, 17.94491]),
     )
 
 
 def m05_2x_correlation() -> MinnesotaCorrelation:
     """M05-2X (libxc: mgga_c_m05_2x)."""
     return MinnesotaCorrelation(
-        same=np.array([1.0, -3.0543, 7.61854, 1.47665, -11.92365]),
-        opposite=np.array([1.0, 1.09297, -3.79171, 2.8281, -10.58909]),
+        same=leaf([1.0, -3.0543, 7.61854, 1.47665, -11.92365]),
+        opposite=leaf([1.0, 1.09297, -3.79171, 2.8281, -10.58909]),
     )
 
 

@@ -13,13 +13,14 @@ import dataclasses
 import functools
 from typing import ClassVar
 
-import numpy as np
+import jax.numpy as jnp
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
 from dqc_lite.xc.attenuation import attenuation, fermi_wave_vector
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import leaf
 from dqc_lite.xc.n12 import density_variable
 from dqc_lite.xc.pbe import PBECorrelation, PBEExchange, RPBEExchange
 from dqc_lite.xc.reduced import horner
@@ -62,7 +63,7 @@ class MN15Exchange:
         scaled = self.gamma / S_SQUARED * p
         u, w = scaled / (1.0 + scaled), _of_tau(t)
         powers_v, powers_u = ([1.0, y, y * y, y * y * y] for y in (v, u))
-        factor, start = 0.0, 0
+        factor, start = jnp.zeros(()), 0
         for i, j, count in POWERS:
             part = horner(self.coefficients[start : start + count], w)
             factor = factor + powers_v[i] * powers_u[j] * part
@@ -196,11 +197,11 @@ CORRELATION = {
 
 
 def _mn15(label: str) -> MN15Exchange:
-    return MN15Exchange(np.array(MN15_EXCHANGE[label]))
+    return MN15Exchange(leaf(MN15_EXCHANGE[label]))
 
 
 def _made(kind: type, fit: tuple):
-    return kind(*map(np.array, fit))
+    return kind(*map(leaf, fit))
 
 
 LABELS = (

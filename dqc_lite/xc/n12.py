@@ -11,12 +11,12 @@ import functools
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc.b97 import B97Correlation, series
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import leaf
 from dqc_lite.xc.slater import enhanced
 
 
@@ -48,7 +48,7 @@ class N12Exchange:
     @classmethod
     def fit(cls, label: str) -> N12Exchange:
         """The fit of that libxc label."""
-        return cls(np.array(EXCHANGE[label]))
+        return cls(leaf(EXCHANGE[label]))
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
@@ -60,7 +60,8 @@ class N12Exchange:
 
 
 def _correlation(label: str) -> B97Correlation:
-    return B97Correlation(*map(np.array, CORRELATION[label]))
+    same, opposite = map(leaf, CORRELATION[label])
+    return B97Correlation(same, opposite)
 
 
 EXCHANGE = {

@@ -203,10 +203,10 @@ def _range_separated(name: str, arguments: str | None, text: str) -> Functional:
         else:
             omega, alpha, beta = _numbers(arguments or "", ",", 3, text)
         return exact_exchange(alpha + beta) + long_range_exchange(-beta, omega)
-    (omega,) = _numbers(arguments, ",", 1, text) if arguments is not None else (None,)
+    given = None if arguments is None else _numbers(arguments, ",", 1, text)[0]
     if name == "LR_HF":
-        return Functional(long_range_exchange=1.0, omega=omega)
-    return Functional(exact_exchange=1.0, long_range_exchange=-1.0, omega=omega)
+        return Functional(long_range_exchange=1.0, omega=given)
+    return Functional(exact_exchange=1.0, long_range_exchange=-1.0, omega=given)
 
 
 def _numbers(arguments: str, separator: str, count: int, text: str) -> list[float]:
@@ -281,11 +281,13 @@ def _from_table(
 
 def _joined(label: str) -> str:
     """The label without underscores in its last part, which PySCF understands too."""
-    head, kind, tail = re.fullmatch(r"(.*?)(_XC_|_X_|_C_|$)(.*)", label).groups()
+    parted = re.fullmatch(r"(.*?)(_XC_|_X_|_C_|$)(.*)", label)
+    assert parted is not None  # all of its parts may be empty
+    head, kind, tail = parted.groups()
     return head + kind + tail.replace("_", "")
 
 
-_LABELS = {}
+_LABELS: dict[str, str] = {}
 for _label in (*COMPONENTS, *MIXTURES, *RANGE_SEPARATED):
     _LABELS.setdefault(_joined(_label.upper()), _label)
     _LABELS[_label.upper()] = _label

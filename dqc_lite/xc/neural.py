@@ -196,6 +196,7 @@ def correction(
 def _silent(network: eqx.nn.MLP) -> eqx.nn.MLP:
     """With a last layer of zeros."""
     last = network.layers[-1]
+    assert last.bias is not None
     zeros = jnp.zeros_like(last.weight), jnp.zeros_like(last.bias)
     return eqx.tree_at(lambda n: (n.layers[-1].weight, n.layers[-1].bias), network, zeros)
 

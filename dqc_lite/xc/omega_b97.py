@@ -8,13 +8,12 @@ from __future__ import annotations
 import functools
 from typing import ClassVar
 
-import numpy as np
-
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc.attenuation import attenuation, fermi_wave_vector
 from dqc_lite.xc.b97 import B97Correlation, B97Exchange
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import leaf
 from dqc_lite.xc.slater import enhanced
 
 
@@ -36,7 +35,7 @@ class OmegaB97:
     @classmethod
     def fit(cls, label: str) -> OmegaB97:
         """The fit of that libxc label."""
-        x, same, opposite = (np.array(c) for c in FITS[label])
+        x, same, opposite = (leaf(c) for c in FITS[label])
         return cls(B97Exchange(x), B97Correlation(same, opposite))
 
     def energy_density(

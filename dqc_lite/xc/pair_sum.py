@@ -115,7 +115,8 @@ def _half_gradient_rows(
 def _denominators(some: Sequence[Array], points: Sequence[Array]) -> tuple[Array, Array, Array]:
     """(|r_i - r_j|^2, g_ij, g_ji), each (row, point)."""
     (local, coords), (columns, columns_coords) = some, points
-    square = sum(jnp.square(coords[:, None, x] - columns_coords[None, :, x]) for x in range(3))
+    along = (jnp.square(coords[:, None, x] - columns_coords[None, :, x]) for x in range(3))
+    square = jnp.asarray(sum(along))
     g = local[:, 1, None] * square + local[:, 2, None]
     return square, g, columns[:, 1] * square + columns[:, 2]
 
@@ -200,7 +201,7 @@ def _jvp(primals: Sequence, tangents: Sequence, **static: Any) -> tuple[Array, A
 
 def _transpose(cotangent: Any, *args: Any, moving: bool, block: int) -> list[Any]:
     (k,) = (i for i, arg in enumerate(args) if ad.is_undefined_primal(arg))
-    found = [None] * len(args)
+    found: list[Any] = [None] * len(args)
     if type(cotangent) is ad.Zero:
         found[k] = ad.Zero(args[k].aval)
     else:

@@ -5,22 +5,17 @@ J. P. Perdew and Y. Wang, Phys. Rev. B 45, 13244 (1992).
 
 from __future__ import annotations
 
-import dataclasses
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity
+from dqc_lite.xc.leaves import default, leaf
 
 FERROMAGNETIC = 1
 """Of the parameters' entries."""
-
-
-def _leaf(*values: float) -> Float[Array, "3"]:
-    return dataclasses.field(default_factory=lambda: np.array(values))
 
 
 @pytree
@@ -35,12 +30,12 @@ class PW92:
         stiffness_scale: f''(0), which divides the spin stiffness in equation 8.
     """
 
-    a: Float[Array, "3"] = _leaf(0.031091, 0.015545, 0.016887)
-    alpha1: Float[Array, "3"] = _leaf(0.21370, 0.20548, 0.11125)
-    beta1: Float[Array, "3"] = _leaf(7.5957, 14.1189, 10.357)
-    beta2: Float[Array, "3"] = _leaf(3.5876, 6.1977, 3.6231)
-    beta3: Float[Array, "3"] = _leaf(1.6382, 3.3662, 0.88026)
-    beta4: Float[Array, "3"] = _leaf(0.49294, 0.62517, 0.49671)
+    a: Float[Array, "3"] = default(0.031091, 0.015545, 0.016887)
+    alpha1: Float[Array, "3"] = default(0.21370, 0.20548, 0.11125)
+    beta1: Float[Array, "3"] = default(7.5957, 14.1189, 10.357)
+    beta2: Float[Array, "3"] = default(3.5876, 6.1977, 3.6231)
+    beta3: Float[Array, "3"] = default(1.6382, 3.3662, 0.88026)
+    beta4: Float[Array, "3"] = default(0.49294, 0.62517, 0.49671)
     stiffness_scale: Float[Array, ""] | float = 1.709921
 
     level: ClassVar[str] = "lda"
@@ -49,7 +44,7 @@ class PW92:
     def modified(cls) -> PW92:
         """With more digits, as in the published PBE program (libxc: lda_c_pw_mod)."""
         return cls(
-            a=np.array([0.0310907, 0.01554535, 0.0168869]),
+            a=leaf([0.0310907, 0.01554535, 0.0168869]),
             stiffness_scale=1.709920934161365617563962776245,
         )
 

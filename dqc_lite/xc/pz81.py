@@ -5,21 +5,16 @@ J. P. Perdew and A. Zunger, Phys. Rev. B 23, 5048 (1981), appendix C.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import default, leaf
 
 PARAMAGNETIC = 0
-
-
-def _leaf(*values: float) -> Float[Array, "2"]:
-    return dataclasses.field(default_factory=lambda: np.array(values))
 
 
 @pytree
@@ -33,13 +28,13 @@ class PZ81:
         a, b, c, d: (2,), of equation C5, r_s < 1.
     """
 
-    gamma: Float[Array, "2"] = _leaf(-0.1423, -0.0843)
-    beta1: Float[Array, "2"] = _leaf(1.0529, 1.3981)
-    beta2: Float[Array, "2"] = _leaf(0.3334, 0.2611)
-    a: Float[Array, "2"] = _leaf(0.0311, 0.01555)
-    b: Float[Array, "2"] = _leaf(-0.048, -0.0269)
-    c: Float[Array, "2"] = _leaf(0.0020, 0.0007)
-    d: Float[Array, "2"] = _leaf(-0.0116, -0.0048)
+    gamma: Float[Array, "2"] = default(-0.1423, -0.0843)
+    beta1: Float[Array, "2"] = default(1.0529, 1.3981)
+    beta2: Float[Array, "2"] = default(0.3334, 0.2611)
+    a: Float[Array, "2"] = default(0.0311, 0.01555)
+    b: Float[Array, "2"] = default(-0.048, -0.0269)
+    c: Float[Array, "2"] = default(0.0020, 0.0007)
+    d: Float[Array, "2"] = default(-0.0116, -0.0048)
 
     level: ClassVar[str] = "lda"
 
@@ -47,8 +42,8 @@ class PZ81:
     def modified(cls) -> PZ81:
         """c and d make value and slope continuous at r_s = 1 (libxc: lda_c_pz_mod)."""
         return cls(
-            c=np.array([0.0020191519406228, 0.00069255121311694]),
-            d=np.array([-0.0116320663789130, -0.00480126353790614]),
+            c=leaf([0.0020191519406228, 0.00069255121311694]),
+            d=leaf([-0.0116320663789130, -0.00480126353790614]),
         )
 
     def _fit(self, k: int, rs: Float[Array, " point"]) -> Float[Array, "..."]:

@@ -9,6 +9,7 @@ densities of orbitals and is nowhere enforced.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -89,9 +90,11 @@ def _reduced(rho, length, sigma, tau, p_unit: float, t_unit: float) -> Reduced:
     return Reduced(sigma * (p_unit * (fourth * fourth)), tau * fifth, excess * fifth)
 
 
-def horner(coefficients: Float[Array, " power"], x: Float[Array, "..."]) -> Float[Array, "..."]:
+def horner(
+    coefficients: Float[Array, " power"] | Sequence[Array | float], x: Float[Array, "..."]
+) -> Float[Array, "..."]:
     """sum_k coefficients[k] x^k."""
     *lower, total = (coefficients[k] for k in range(len(coefficients)))
     for coefficient in reversed(lower):
         total = total * x + coefficient
-    return total
+    return jnp.asarray(total)

@@ -16,7 +16,6 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from dqc_lite._pytree import pytree
@@ -24,6 +23,7 @@ from dqc_lite._select import select
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
 from dqc_lite.xc.density import EMPTY, WIGNER_SEITZ, LocalDensity
+from dqc_lite.xc.leaves import leaf
 from dqc_lite.xc.pbe import GAMMA
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.reduced import UNIFORM_TAU, WEIZSAECKER, horner
@@ -90,6 +90,7 @@ class Switch:
     @property
     def slope(self) -> Float[Array, ""]:
         """f'(1) of the polynomial."""
+        assert self.polynomial is not None
         return jnp.arange(8) @ self.polynomial
 
 
@@ -102,7 +103,7 @@ def _regularized_exchange_switch() -> Switch:
         1.0, -0.667, -0.4445555, -0.663086601049, 1.451297044490, -0.887998041597,
         0.234528941479, -0.023185843322,
     )  # fmt: skip
-    return Switch(0.667, 0.8, 1.24, np.array(polynomial))
+    return Switch(0.667, 0.8, 1.24, leaf(polynomial))
 
 
 def _correlation_switch() -> Switch:
@@ -114,7 +115,7 @@ def _regularized_correlation_switch() -> Switch:
         1.0, -0.64, -0.4352, -1.535685604549, 3.061560252175, -1.915710236206, 0.516884468372,
         -0.051848879792,
     )  # fmt: skip
-    return Switch(0.64, 1.5, 0.7, np.array(polynomial))
+    return Switch(0.64, 1.5, 0.7, leaf(polynomial))
 
 
 def _regularized(alpha: Float[Array, "..."], alpha_r: Scalar) -> Float[Array, "..."]:
@@ -252,7 +253,7 @@ class SCANCorrelation:
         """The switch's variable; `alpha` is beside the unpolarized gas."""
         return alpha / gas.mean5
 
-    def _one_orbital_gas(self, gas: _Gas) -> tuple[Float[Array, " point"], ...]:
+    def _one_orbital_gas(self, gas: _Gas) -> tuple[Array, Array, Scalar]:
         """(u, -rs du / drs, factor) of the energy per electron -b1 u factor at alpha = p = 0."""
         root, linear = self.b2 * jnp.sqrt(gas.rs), self.b3 * gas.rs
         u = 1.0 / (1.0 + root + linear)

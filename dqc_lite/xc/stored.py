@@ -113,9 +113,7 @@ def _describe(functional: Functional, i: int) -> dict[str, Any]:
         settings = ("level", "uniform_gas", "spin_scaling", "lieb_oxford")
         return networks | {"settings": {k: getattr(component, k) for k in settings}}
     label = functional.labels[i] if functional.labels else None
-    alike = label in COMPONENTS and (
-        jax.tree.structure(COMPONENTS[label]()) == jax.tree.structure(component)
-    )
+    alike = label in COMPONENTS and _same_structure(COMPONENTS[label](), component)
     return {"label": label} if alike else {"other": type(component).__name__}
 
 
@@ -129,7 +127,7 @@ def _sizes(network: Network | None) -> dict[str, Any] | None:
         return {"other": type(module).__name__}
     sizes = {k: getattr(module, k) for k in ("in_size", "out_size", "width_size", "depth")}
     made = _network(sizes | {"activation": names[0]})
-    same = jax.tree.structure(network) == jax.tree.structure(Network.of(made))
+    same = _same_structure(network, Network.of(made))
     return sizes | {"activation": names[0]} if same else {"other": type(module).__name__}
 
 
@@ -143,13 +141,19 @@ def _network(sizes: dict[str, Any] | None) -> Any:
     return eqx.nn.MLP(**settings, activation=activation, key=jax.random.key(0))
 
 
+def _same_structure(a: Any, b: Any) -> bool:
+    trees = jax.tree.structure(a), jax.tree.structure(b)
+    return trees[0] == trees[1]  # type: ignore[operator]  # JAX's stub leaves it out
+
+
 def _template(description: dict[str, Any]) -> Functional:
     components = tuple(_component(c) for c in description["components"])
-    nonlocal_part = {"nonlocal_correlation": (0.0, 0.0), "nonlocal_weight": 0.0}
+    numbers: dict[str, Any] = dict.fromkeys(description["scalars"], 0.0)
+    if description.get("nonlocal"):
+        numbers |= {"nonlocal_correlation": (0.0, 0.0), "nonlocal_weight": 0.0}
     return Functional(
         components=components, weights=(1.0,) * len(components),
-        **dict.fromkeys(description["scalars"], 0.0),
-        **(nonlocal_part if description.get("nonlocal") else {}),
+        **numbers,
         labels=tuple(description["labels"]), name=description["name"],
     )  # fmt: skip
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 from typing import ClassVar
 
-import numpy as np
-
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
 from dqc_lite.xc.b97 import B97Correlation, series
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import leaf
 from dqc_lite.xc.slater import S_SQUARED, enhanced
 
 
@@ -46,11 +45,13 @@ class TauHCTHExchange:
 
 
 def _exchange(label: str) -> TauHCTHExchange:
-    return TauHCTHExchange(*map(np.array, EXCHANGE[label]))
+    local_part, nonlocal_part = map(leaf, EXCHANGE[label])
+    return TauHCTHExchange(local_part, nonlocal_part)
 
 
 def _correlation(label: str) -> B97Correlation:
-    return B97Correlation(*map(np.array, CORRELATION[label]))
+    same, opposite = map(leaf, CORRELATION[label])
+    return B97Correlation(same, opposite)
 
 
 EXCHANGE = {

@@ -13,12 +13,12 @@ import math
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree, static
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import reduced
 from dqc_lite.xc.density import WIGNER_SEITZ, LocalDensity, over_spins
+from dqc_lite.xc.leaves import default
 from dqc_lite.xc.pbe import BETA, GAMMA, gradient_corrected, reduced_gradient
 from dqc_lite.xc.pw92 import PW92
 from dqc_lite.xc.slater import enhanced
@@ -93,10 +93,6 @@ def _after(
     return jnp.concatenate([first[None], others])
 
 
-def _leaf(*values: float) -> Float[Array, "4"]:
-    return dataclasses.field(default_factory=lambda: np.array(values))
-
-
 @pytree
 class TPSSCorrelation:
     """PBE's correlation, free of self-correlation (libxc: mgga_c_tpss).
@@ -111,7 +107,7 @@ class TPSSCorrelation:
     beta: Scalar = BETA
     gamma: Scalar = GAMMA
     d: Scalar = 2.8
-    c: Float[Array, "4"] = _leaf(0.53, 0.87, 0.50, 2.26)
+    c: Float[Array, "4"] = default(0.53, 0.87, 0.50, 2.26)
     uniform: PW92 = dataclasses.field(default_factory=PW92.modified)
 
     level: ClassVar[str] = "mgga"
@@ -178,7 +174,7 @@ class RevTPSSCorrelation(TPSSCorrelation):
     beta: Scalar = 0.066724550603149220
     beta_numerator: Scalar = 0.1
     beta_denominator: Scalar = 0.1778
-    c: Float[Array, "4"] = _leaf(0.59, 0.9269, 0.6225, 2.154)
+    c: Float[Array, "4"] = default(0.59, 0.9269, 0.6225, 2.154)
 
     def _gradient_coefficient(self, rs: Float[Array, "parts point"]) -> Float[Array, "parts point"]:
         return hu_langreth(rs, self.beta, self.beta_numerator, self.beta_denominator)

@@ -11,11 +11,11 @@ import math
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import leaf
 
 PARAMAGNETIC = 0
 STIFFNESS_SCALE = 4.0 / (9.0 * (2.0 ** (1 / 3) - 1.0))
@@ -39,20 +39,20 @@ class Fit:
     def quantum_monte_carlo(cls) -> Fit:
         """To Ceperley and Alder's energies, hartree."""
         return cls(
-            a=np.array([0.0310907, 0.01554535, -1.0 / (6.0 * math.pi**2)]),
-            b=np.array([3.72744, 7.06042, 1.13107]),
-            c=np.array([12.9352, 18.0578, 13.0045]),
-            x0=np.array([-0.10498, -0.32500, -0.0047584]),
+            a=leaf([0.0310907, 0.01554535, -1.0 / (6.0 * math.pi**2)]),
+            b=leaf([3.72744, 7.06042, 1.13107]),
+            c=leaf([12.9352, 18.0578, 13.0045]),
+            x0=leaf([-0.10498, -0.32500, -0.0047584]),
         )
 
     @classmethod
     def random_phase(cls) -> Fit:
         """To the random-phase approximation, hartree."""
         return cls(
-            a=np.array([0.0310907, 0.01554535, -1.0 / (6.0 * math.pi**2)]),
-            b=np.array([13.0720, 20.1231, 1.06835]),
-            c=np.array([42.7198, 101.578, 11.4813]),
-            x0=np.array([-0.409286, -0.743294, -0.228344]),
+            a=leaf([0.0310907, 0.01554535, -1.0 / (6.0 * math.pi**2)]),
+            b=leaf([13.0720, 20.1231, 1.06835]),
+            c=leaf([42.7198, 101.578, 11.4813]),
+            x0=leaf([-0.409286, -0.743294, -0.228344]),
         )
 
     def __call__(self, k: int, x: Float[Array, " point"]) -> Float[Array, "..."]:
@@ -92,13 +92,17 @@ def _random_phase() -> Fit:
 
 
 class _PerParticle:
-    """What all have in common, beside an energy per electron `per_particle`."""
+    """What all have in common."""
 
     level: ClassVar[str] = "lda"
 
     def energy_density(self, density: LocalDensity) -> Float[Array, " point"]:
         """Energy per volume, hartree / bohr^3."""
         return density.where_filled(density.safe_total * self.per_particle(density))
+
+    def per_particle(self, density: LocalDensity) -> Float[Array, " point"]:
+        """Energy per electron, hartree."""
+        raise NotImplementedError
 
 
 @pytree

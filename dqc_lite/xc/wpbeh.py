@@ -23,13 +23,13 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dqc_lite._pytree import pytree
 from dqc_lite._types import Array, Float
 from dqc_lite.xc import screened_moments
 from dqc_lite.xc.attenuation import fermi_wave_vector
 from dqc_lite.xc.density import LocalDensity
+from dqc_lite.xc.leaves import default
 from dqc_lite.xc.slater import S_SQUARED, enhanced
 
 # s saturates at _LARGEST, to keep the Lieb-Oxford bound; left alone below 1, constant above 15.
@@ -46,10 +46,6 @@ _ERFC = (
 _TINY = 1e-40
 
 
-def _leaf(*values: float) -> Float[Array, " parameter"]:
-    return dataclasses.field(default_factory=lambda: np.array(values))
-
-
 @pytree
 class PBEHole:
     """The hole's parameters.
@@ -61,10 +57,12 @@ class PBEHole:
         g: E G = g0 + g1 s^2 + g2 s^4 at s < 0.08, where its closed form cancels.
     """
 
-    hole: Float[Array, "5"] = _leaf(1.0161144, -0.37170836, -0.077215461, 0.57786348, -0.051955731)
-    h: Float[Array, "5"] = _leaf(0.00979681, 0.0410834, 0.187440, 0.00120824, 0.0347188)
-    f: Float[Array, "2"] = _leaf(6.4753871, 0.47965830)
-    g: Float[Array, "3"] = _leaf(-0.02628417880, -0.07117647788, 0.08534541323)
+    hole: Float[Array, "5"] = default(
+        1.0161144, -0.37170836, -0.077215461, 0.57786348, -0.051955731
+    )  # fmt: skip
+    h: Float[Array, "5"] = default(0.00979681, 0.0410834, 0.187440, 0.00120824, 0.0347188)
+    f: Float[Array, "2"] = default(6.4753871, 0.47965830)
+    g: Float[Array, "3"] = default(-0.02628417880, -0.07117647788, 0.08534541323)
 
     def factor(
         self, s2: Float[Array, "*shape"], w: Float[Array, "*shape"] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import cast
 
 import numpy as np
 import pyscf.gto
@@ -20,6 +21,7 @@ from pyscf.lib.exceptions import BasisNotFoundError
 from pyscf.scf import hf
 from pyscf.scf.atom_hf import frac_occ
 
+from dqc_lite._types import Array
 from dqc_lite.basis import Layout, Orbitals
 from dqc_lite.errors import InputError
 from dqc_lite.integrals.host import values as host_values
@@ -150,13 +152,20 @@ def _free_atom(orbs: Orbitals, atom: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return _solved(single.layout, *leaves)
 
 
+def _at_origin(exponents: np.ndarray, coefficients: np.ndarray, layout: Layout) -> Orbitals:
+    """Of NumPy arrays, which the host is about to look at."""
+    center, *others = (cast(Array, x) for x in (np.zeros((1, 3)), exponents, coefficients))
+    return Orbitals(center, others[0], others[1], layout)
+
+
 def _single(orbs: Orbitals, atom: int) -> Orbitals:
     """The functions of one atom at the origin."""
     whole = orbs.layout
     shells = np.flatnonzero(whole.atom == atom)
 
     def slices(offsets: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.arange(offsets[s], offsets[s + 1]) for s in shells] or [[]])
+        parts = [np.arange(offsets[s], offsets[s + 1]) for s in shells]
+        return np.concatenate(parts or [np.zeros(0)])
 
     ecp = whole.ecp_rows[whole.ecp_rows[:, 0] == atom].copy()
     ecp[:, 0] = 0
@@ -168,7 +177,7 @@ def _single(orbs: Orbitals, atom: int) -> Orbitals:
     )  # fmt: skip
     exponents = np.asarray(orbs.exponents)[slices(whole.exponent_offset).astype(int)]
     coefficients = np.asarray(orbs.coefficients)[slices(whole.coefficient_offset).astype(int)]
-    return Orbitals(np.zeros((1, 3)), exponents, coefficients, layout)
+    return _at_origin(exponents, coefficients, layout)
 
 
 @functools.lru_cache(maxsize=256)
@@ -180,9 +189,7 @@ def _solved(
     In Cartesian basis sets the orbitals are combinations of the spherical functions.
     """
     spherical = dataclasses.replace(layout, cartesian=False)
-    orbs = Orbitals(
-        np.zeros((1, 3)), np.frombuffer(exponents), np.frombuffer(coefficients), spherical
-    )
+    orbs = _at_origin(np.frombuffer(exponents), np.frombuffer(coefficients), spherical)
     momenta, electrons = _electrons(layout, 0)
     charge = np.array([float(layout.numbers[0] - layout.core_electrons[0])])
     mole = host_values.mole(orbs, charge)

@@ -78,7 +78,7 @@ def nuclear(orbitals: Orbitals, charges: np.ndarray, dual: np.ndarray) -> np.nda
         with made.with_rinv_origin(np.asarray(orbitals.centers)[atom]):
             both = made.intor("int1e_ipiprinv", comp=9)
             apart = made.intor("int1e_iprinvip", comp=9)
-        _add_point(half, orbitals.layout, atom, both, apart, -charges[atom] * dual)
+        _add_point(half, orbitals.layout, int(atom), both, apart, -charges[atom] * dual)
     return _one_set(half)
 
 

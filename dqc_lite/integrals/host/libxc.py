@@ -113,7 +113,7 @@ def _check_kernel(name: str) -> None:
 
 
 def _vv10(name: str) -> tuple[tuple[float, float], float] | None:
-    pairs = [(tuple(map(float, pair)), float(weight)) for pair, weight in libxc.nlc_coeff(name)]
+    pairs = [((float(b), float(c)), float(weight)) for (b, c), weight in libxc.nlc_coeff(name)]
     if len({pair for pair, _ in pairs}) > 1:
         raise FunctionalError(
             f"functional = 'libxc:{name}' has nonlocal correlation with several parameters; one "
