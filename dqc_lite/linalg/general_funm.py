@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from dqc_lite._types import Array, Inexact
 from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, poison
-from dqc_lite.linalg._frechet import TriangularFunction, matrix_function
+from dqc_lite.linalg._expm import exponential, exponential_for_derivatives
+from dqc_lite.linalg._frechet import ForwardFunction, TriangularFunction, matrix_function
 from dqc_lite.linalg._traced import traced
 from dqc_lite.linalg._triangular import (
     funm_triangular,
@@ -72,14 +73,17 @@ def trace_funm_general(
 def expm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
     """Matrix exponential (scaling and squaring); derivatives of every order, both modes.
 
+    Derivatives are those of the same algorithm, with scaling chosen for them. There is no limit on
+    the norm: what decays is 0, and what the condition of the problem leaves stays right.
+
     Raises:
         InputError: not square.
 
     Source:
-        N. J. Higham, SIAM J. Matrix Anal. Appl. 26, 1179 (2005), as ``jax.scipy.linalg.expm``.
+        N. J. Higham, SIAM J. Matrix Anal. Appl. 26, 1179 (2005);
+        A. H. Al-Mohy and N. J. Higham, ibid. 30, 1639 and 31, 970 (2009).
     """
-    a = as_square(a)
-    return jnp.vectorize(jax.scipy.linalg.expm, signature="(n,n)->(n,n)")(a) if a.size else a
+    return matrix_function(_EXP, as_square(a))
 
 
 def sqrtm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
@@ -120,6 +124,7 @@ def _singular(t) -> Array:
     return w.min() <= 4 * w.shape[0] * eps_of(t.dtype) * w.max()
 
 
+_EXP = ForwardFunction(exponential, exponential_for_derivatives)
 _LOG = TriangularFunction(lambda _, t: poison(logm_triangular(t), _singular(t)), jnp.log)
 
 
