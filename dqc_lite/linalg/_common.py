@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._process import require_own_process
-from dqc_lite._types import Array, Bool, Float, Inexact, Num
+from dqc_lite._types import Array, Bool, Float, Inexact, Int, Num
 from dqc_lite.errors import InputError
 
 # Input of a public function: (..., n, n), checked by as_square, whose message names the remedy.
@@ -36,7 +36,9 @@ __all__ = [
     "raw_eigh",
     "real_dtype",
     "rounding",
+    "scaled",
     "symmetrize",
+    "times_power_of_two",
 ]
 
 
@@ -79,6 +81,25 @@ def default_rtol(dtype: object) -> float:
 def adjoint(a: Inexact[Array, "... m n"]) -> Inexact[Array, "... n m"]:
     """Conjugate transpose of the last two axes."""
     return jnp.conj(jnp.swapaxes(a, -1, -2))
+
+
+def times_power_of_two(a: Inexact[Array, "..."], exponent: Int[Array, "..."]) -> Array:
+    """``a * 2**exponent``, in two factors: one alone over- or underflows."""
+    one, half = real_dtype(a.dtype).type(1), exponent // 2
+    return a * jnp.ldexp(one, half) * jnp.ldexp(one, exponent - half)
+
+
+def scaled(a: Inexact[Array, "... m n"], multiple: int = 1) -> tuple[Array, Int[Array, "... 1 1"]]:
+    """``a / 2**e`` with largest entry about 1, and e, a constant (a multiple of ``multiple``).
+
+    Functions that are homogeneous, apart from rounding, are evaluated there: LAPACK loses accuracy
+    far from unit scale, and derivative rules over- or underflow.
+    """
+    size = jnp.max(jnp.abs(jax.lax.stop_gradient(a)), axis=(-2, -1), keepdims=True, initial=0)
+    usable = jnp.isfinite(size) & (size > 0)
+    exponent = jnp.where(usable, jnp.frexp(size)[1], 0)
+    exponent = exponent // multiple * multiple
+    return times_power_of_two(a, -exponent), exponent
 
 
 def symmetrize(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:

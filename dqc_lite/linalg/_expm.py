@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from dqc_lite._types import Array, Inexact
-from dqc_lite.linalg._common import eps_of, matmul, real_dtype
+from dqc_lite.linalg._common import eps_of, matmul, real_dtype, times_power_of_two
 
 __all__ = ["exponential", "exponential_for_derivatives"]
 
@@ -43,15 +43,8 @@ def exponential_for_derivatives(a: Inexact[Array, "n n"]) -> Inexact[Array, "n n
 def _exponential(a, choice, squarings):
     degrees = DEGREES[real_dtype(a.dtype).itemsize]
     branches = [lambda b, m=m: _pade_minus_one(b, m) for m in degrees]
-    small = jax.lax.switch(choice, branches, _times_power_of_two(a, -squarings))
+    small = jax.lax.switch(choice, branches, times_power_of_two(a, -squarings))
     return _square(small, squarings)
-
-
-def _times_power_of_two(a, exponent):
-    """In two factors: one alone over- or underflows."""
-    real = real_dtype(a.dtype)
-    half = exponent // 2
-    return a * jnp.ldexp(real.type(1), half) * jnp.ldexp(real.type(1), exponent - half)
 
 
 def _one_norm(a):
@@ -77,7 +70,7 @@ def _by_powers(a):
     size = real_dtype(a.dtype).itemsize
     norm = _one_norm(a)
     shift = jnp.where(jnp.isfinite(norm) & (norm > 0), jnp.frexp(norm)[1], 0)
-    b = _times_power_of_two(a, -shift)
+    b = times_power_of_two(a, -shift)
     unit = jnp.ldexp(real_dtype(a.dtype).type(1), jnp.minimum(shift, 1000 if size == 8 else 120))
     square = matmul(b, b)
     fourth, sixth = matmul(square, square), matmul(square, square, square)

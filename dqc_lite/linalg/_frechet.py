@@ -27,7 +27,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from dqc_lite._types import Array
-from dqc_lite.linalg._common import adjoint, matmul, real_dtype
+from dqc_lite.linalg._common import adjoint, matmul, poison, real_dtype
 from dqc_lite.linalg._triangular import real_part
 from dqc_lite.linalg.schur import schur
 
@@ -52,10 +52,12 @@ class TriangularFunction(NamedTuple):
     Attributes:
         value: ``(scalar, T, *consts) -> f(T)``; static, never differentiated.
         scalar: the JAX scalar function of ``(z, *consts)``.
+        undefined: ``T -> flag``, T of A alone; the result is NaN where it is true.
     """
 
     value: Callable[..., Array]
     scalar: Callable[..., Array]
+    undefined: Callable[[Array], Array] | None = None
 
 
 def matrix_function(fun: TriangularFunction | ForwardFunction, a: Array, *consts: Array) -> Array:
@@ -106,6 +108,8 @@ def _evaluate_one(*operands, fun: TriangularFunction | ForwardFunction, order: i
     out = matmul(u, corner, adjoint(u))
     for unit in units:
         out = out * unit.astype(t.dtype)
+    if fun.undefined is not None:
+        out = poison(out, fun.undefined(t))
     if jnp.iscomplexobj(a) or any(jnp.iscomplexobj(e) for e in directions):
         return out
     return real_part(out, fun.scalar, t, *consts)

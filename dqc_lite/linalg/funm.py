@@ -134,12 +134,12 @@ def powm(a: Matrices, p: float, assume_a: str = "her") -> Inexact[Array, "... n 
 def signm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """Matrix sign: eigenvalues become +1 or -1. NaN where one is 0 within rounding.
 
-    In the general case the sign is that of the real part, a (a^2)^(-1/2), and an eigenvalue 0 is
-    not recognized: the result is then meaningless.
+    In the general case the sign is that of the real part of each eigenvalue.
     """
     if _general(assume_a):
-        a = as_square(a)
-        return matmul(a, invsqrtm(matmul(a, a), "gen"))
+        from dqc_lite.linalg.general_funm import signm_general
+
+        return signm_general(a)
     a, w, v = _spectral(a)
     singular = (jnp.abs(w) <= rounding(w)).any(-1)
     return matrix_function(Sign(), a, w, poison(v, singular))

@@ -21,12 +21,21 @@ from dqc_lite.linalg._triangular import (
     funm_triangular,
     logm_triangular,
     real_part,
+    signm_triangular,
     sqrtm_triangular,
+    uncertainty,
 )
 from dqc_lite.linalg.schur import schur
 from dqc_lite.linalg.sylvester import solve_sylvester
 
-__all__ = ["expm_general", "funm_general", "logm_general", "sqrtm_general", "trace_funm_general"]
+__all__ = [
+    "expm_general",
+    "funm_general",
+    "logm_general",
+    "signm_general",
+    "sqrtm_general",
+    "trace_funm_general",
+]
 
 
 def funm_general(
@@ -118,14 +127,36 @@ def logm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
     return matrix_function(_LOG, as_square(a))
 
 
+def signm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
+    """Matrix sign, that of the real part of each eigenvalue; NaN where one is 0 within rounding.
+
+    Small eigenvalues beside large ones cost no digits.
+
+    Raises:
+        InputError: not square.
+
+    Source:
+        N. J. Higham, Functions of Matrices (2008), algorithm 5.2.
+    """
+    return matrix_function(_SIGN, as_square(a))
+
+
 def _singular(t) -> Array:
     """Is an eigenvalue, on the diagonal of the Schur form, 0 within rounding."""
     w = jnp.abs(jnp.diagonal(jax.lax.stop_gradient(t)))
     return w.min() <= 4 * w.shape[0] * eps_of(t.dtype) * w.max()
 
 
+def _on_imaginary_axis(t) -> Array:
+    """Is the real part of an eigenvalue 0 within its own rounding."""
+    return jnp.any(jnp.abs(jnp.diagonal(t).real) <= uncertainty(t))
+
+
 _EXP = ForwardFunction(exponential, exponential_for_derivatives)
-_LOG = TriangularFunction(lambda _, t: poison(logm_triangular(t), _singular(t)), jnp.log)
+_LOG = TriangularFunction(lambda _, t: logm_triangular(t), jnp.log, _singular)
+_SIGN = TriangularFunction(
+    lambda _, t: signm_triangular(t), lambda z: jnp.sign(z.real) + 0j * z, _on_imaginary_axis
+)
 
 
 @jax.custom_jvp
