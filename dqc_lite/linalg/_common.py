@@ -25,6 +25,7 @@ __all__ = [
     "adjoint",
     "as_square",
     "block_mask",
+    "broadcast_batches",
     "check_sizes",
     "cluster_ids",
     "cluster_mask",
@@ -63,6 +64,19 @@ def as_square(a: object, name: str = "a") -> Inexact[Array, "... n n"]:
     return array
 
 
+def broadcast_batches(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape of several arrays, whose names are the keywords.
+
+    Raises:
+        InputError: the shapes do not broadcast.
+    """
+    try:
+        return jnp.broadcast_shapes(*shapes.values())
+    except ValueError as error:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise InputError(f"shapes do not broadcast: {listed}; give equal batch axes.") from error
+
+
 def real_dtype(dtype: object) -> np.dtype:
     """The real type of the same precision: complex128 -> float64."""
     return np.dtype(jnp.finfo(dtype).dtype)
@@ -93,11 +107,12 @@ def scaled(a: Inexact[Array, "... m n"], multiple: int = 1) -> tuple[Array, Int[
     """``a / 2**e`` with largest entry about 1, and e, a constant (a multiple of ``multiple``).
 
     Functions that are homogeneous, apart from rounding, are evaluated there: LAPACK loses accuracy
-    far from unit scale, and derivative rules over- or underflow.
+    far from unit scale, and derivative rules over- or underflow. Within 2^16 of it e is 0.
     """
     size = jnp.max(jnp.abs(jax.lax.stop_gradient(a)), axis=(-2, -1), keepdims=True, initial=0)
     usable = jnp.isfinite(size) & (size > 0)
-    exponent = jnp.where(usable, jnp.frexp(size)[1], 0)
+    exponent = jnp.frexp(size)[1]
+    exponent = jnp.where(usable & (jnp.abs(exponent) > 16), exponent, 0)
     exponent = exponent // multiple * multiple
     return times_power_of_two(a, -exponent), exponent
 

@@ -52,12 +52,12 @@ class TriangularFunction(NamedTuple):
     Attributes:
         value: ``(scalar, T, *consts) -> f(T)``; static, never differentiated.
         scalar: the JAX scalar function of ``(z, *consts)``.
-        undefined: ``T -> flag``, T of A alone; the result is NaN where it is true.
+        undefined: ``(T, U) -> flag`` of A alone; the result is NaN where it is true.
     """
 
     value: Callable[..., Array]
     scalar: Callable[..., Array]
-    undefined: Callable[[Array], Array] | None = None
+    undefined: Callable[[Array, Array], Array] | None = None
 
 
 def matrix_function(fun: TriangularFunction | ForwardFunction, a: Array, *consts: Array) -> Array:
@@ -109,10 +109,10 @@ def _evaluate_one(*operands, fun: TriangularFunction | ForwardFunction, order: i
     for unit in units:
         out = out * unit.astype(t.dtype)
     if fun.undefined is not None:
-        out = poison(out, fun.undefined(t))
+        out = poison(out, fun.undefined(t, u))
     if jnp.iscomplexobj(a) or any(jnp.iscomplexobj(e) for e in directions):
         return out
-    return real_part(out, fun.scalar, t, *consts)
+    return real_part(out, fun.scalar, t, u, *consts)
 
 
 def _block_triangular(t, directions):

@@ -28,15 +28,22 @@ CLUSTER_ATOL = 0.01
 REFINEMENTS = 5
 TAYLOR_ORDER = 16
 LEGENDRE_NODES = 8
+MOST_ROOTS = 1000
 SCALED_NORM = 0.25  # 8 nodes reach rounding error for |X - I| below this
 
 
-def uncertainty(t: Complex[Array, "m m"]) -> Float[Array, " m"]:
-    """What rounding may move each eigenvalue diag(t): 10 m eps |t| times its condition number."""
+def uncertainty(t: Complex[Array, "m m"], u: Complex[Array, "m m"]) -> Float[Array, " m"]:
+    """What rounding may move each eigenvalue of ``u t u^H``, t upper triangular.
+
+    10 m eps |y|^T G |t| G |x| with left and right eigenvectors, y^H x = 1, and G = |u|^T |u|: the
+    entries of t where the matrix was triangular already, its norm where u mixes them.
+    """
     m, eps = t.shape[0], eps_of(t.dtype)
     size = jnp.max(jnp.abs(t))
     t = t / jnp.where(size > 0, size, 1)
     w, rows, identity = jnp.diagonal(t), jnp.arange(m), jnp.eye(m, dtype=t.dtype)
+    mixing = matmul(jnp.abs(u).T, jnp.abs(u))
+    spread = matmul(mixing, jnp.abs(t), mixing)
 
     def condition(i):
         gap = w - w[i]
@@ -45,7 +52,7 @@ def uncertainty(t: Complex[Array, "m m"]) -> Float[Array, " m"]:
         above, below = rows < i, rows > i
         right = _inner(shifted, above, jnp.where(above, -t[:, i], rows == i))
         left = _inner(shifted, below, jnp.where(below, -t[i], rows == i), transpose_a=True)
-        return jnp.linalg.norm(right) * jnp.linalg.norm(left)
+        return jnp.abs(left) @ spread @ jnp.abs(right)
 
     bound = 10 * m * eps * size * jax.lax.map(condition, rows)
     return jnp.where(jnp.isnan(bound), jnp.inf, bound)
@@ -58,7 +65,7 @@ def _inner(t, inside, rhs, **options):
     return triangular_solve(system, rhs, left_side=True, lower=False, **options)[:, 0]
 
 
-def real_part(x, f, t: Complex[Array, "m m"], *consts) -> Array:
+def real_part(x, f, t: Complex[Array, "m m"], u: Complex[Array, "m m"], *consts) -> Array:
     """Re f(A) of a real matrix with eigenvalues diag(t); NaN where f(A) is not real.
 
     f(A) is real iff f is real at the real eigenvalues and takes conjugate values at conjugate
@@ -68,7 +75,7 @@ def real_part(x, f, t: Complex[Array, "m m"], *consts) -> Array:
     """
     w = jnp.diagonal(t)
     limit = eps_of(t.dtype) ** 0.5
-    on_axis = jnp.abs(w.imag) <= uncertainty(t)
+    on_axis = jnp.abs(w.imag) <= uncertainty(t, u)
     w = jnp.where(on_axis, w.real, w)
     g = jax.vmap(lambda z: jnp.asarray(f(z, *consts)).astype(t.dtype))
     value = g(w)
@@ -121,29 +128,40 @@ def sqrtm_triangular(t: Complex[Array, "n n"]) -> Complex[Array, "n n"]:
 
 
 def logm_triangular(t: Complex[Array, "m m"]) -> Complex[Array, "m m"]:
-    """Principal logarithm of an upper triangular matrix."""
+    """Principal logarithm of an upper triangular matrix.
+
+    Roots are taken until they are close to 1. Their diagonal keeps its distance from 1, halved
+    without cancellation (Briggs), so that large entries above it cost it no digits.
+    """
     m = t.shape[0]
-    identity = jnp.eye(m, dtype=t.dtype)
-    limit = 64
+    identity = jnp.eye(m, dtype=bool)
+    start = jnp.diagonal(t)
+    regular = jnp.all(start != 0) & jnp.all(jnp.isfinite(t))
+
+    def shifted(root, distance):
+        return jnp.where(identity, distance, root)
 
     def far(state):
-        power, count = state
-        return (jnp.linalg.norm(power - identity, 1) > SCALED_NORM) & (count < limit)
+        root, distance, count = state
+        large = jnp.linalg.norm(shifted(root, distance), 1) > SCALED_NORM
+        return large & (count < MOST_ROOTS) & regular
 
     def halve(state):
-        return sqrtm_triangular(state[0]), state[1] + 1
+        root, distance, count = state
+        root = sqrtm_triangular(root)
+        return root, distance / (1 + jnp.diagonal(root)), count + 1
 
-    power, count = jax.lax.while_loop(far, halve, (t, jnp.int32(0)))
+    root, distance, count = jax.lax.while_loop(far, halve, (t, start - 1, jnp.int32(0)))
+    near = shifted(root, distance)
     nodes, weights = np.polynomial.legendre.leggauss(LEGENDRE_NODES)
-    shifted = power - identity
     total = jnp.zeros_like(t)
     for node, weight in zip((nodes + 1).tolist(), weights.tolist(), strict=True):
-        solved = triangular_solve(
-            identity + 0.5 * node * shifted, shifted, left_side=True, lower=False
-        )
+        solved = triangular_solve(identity + 0.5 * node * near, near, left_side=True, lower=False)
         total = total + 0.5 * weight * solved
-    total = total * jnp.where(count < limit, 1.0, jnp.nan).astype(t.dtype)  # log 0
-    return total * (2.0 ** count.astype(real_dtype(t.dtype))).astype(t.dtype)
+    total = total * jnp.where((count < MOST_ROOTS) & regular, 1.0, jnp.nan).astype(t.dtype)
+    total = total * (2.0 ** count.astype(real_dtype(t.dtype))).astype(t.dtype)
+    # near 1 the quadrature is the more accurate: log(start) would see only the rounded 1 + distance
+    return jnp.where(identity & (count > 0), jnp.log(start), total)
 
 
 def funm_triangular(f, t: Complex[Array, "m m"], *consts) -> Complex[Array, "m m"]:

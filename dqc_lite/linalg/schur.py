@@ -58,7 +58,7 @@ def schur(a: Inexact[Array, "... n n"], output: str = "complex") -> SchurResult:
 
 
 def _complex_from_real(t, u):
-    """The complex Schur form; blocks ``[[a, b], [c, a]]`` of pairs become triangular in closed form.
+    """The complex Schur form; blocks ``[[a, b], [c, a]]`` of pairs in closed form.
 
     With w^2 = -b c the vectors (b, i w), (i w, b) turn a block into ``[[a + i w, b + c], [0,
     a - i w]]``: nothing cancels, however close the pair is.
@@ -85,7 +85,7 @@ def _complex_from_real(t, u):
 
 
 def _padded(t):
-    """One more row and column of zeros, so that every diagonal beside the main one has n entries."""
+    """One more row and column of zeros, so that diagonals beside the main one have n entries."""
     return jnp.pad(t, [(0, 0)] * (t.ndim - 2) + [(0, 1), (0, 1)])
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dqc_lite import linalg as la
+from dqc_lite.errors import InputError
 
 RNG = np.random.default_rng(21)
 BASIS, E = np.eye(4) + 0.3 * RNG.normal(size=(4, 4)), RNG.normal(size=(4, 4))
@@ -101,3 +102,66 @@ def test_eigenvalues_of_scaled_matrices(dtype, scale):
     np.testing.assert_allclose(G @ np.asarray(v), np.asarray(v) * ratio, atol=10 * tol)
     slope = jax.jvp(lambda x: jnp.sum((la.eigvals(x) / scale) ** 2).real, (a,), (a,))[1]
     np.testing.assert_allclose(slope, 2 * np.trace(G @ G), rtol=100 * tol)
+
+
+POSITIVE = np.array([[4, 1, 0, 0.5], [1, 3, 0.2, 0], [0, 0.2, 2, 0.1], [0.5, 0, 0.1, 1]])
+FAR = [("float32", 1e-12), ("float32", 1e12), ("float64", 1e-100), ("float64", 1e100)]
+
+
+@pytest.mark.parametrize(("f", "degree"), [(la.sqrtm, 0.5), (la.invsqrtm, -0.5), (la.logm, 0)])
+def test_second_derivatives_are_homogeneous(f, degree):
+    hessian = jax.jit(jax.hessian(lambda a: f(a)[0, 1]))
+    for dtype, scale in FAR:
+        near = np.asarray(hessian(POSITIVE.astype(dtype)), float)
+        far = np.asarray(hessian((POSITIVE * scale).astype(dtype)), float)
+        tol = 200 * np.finfo(dtype).eps * np.abs(near).max()
+        np.testing.assert_allclose(far * scale ** (2 - degree), near, atol=tol)
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e-20, 1e20, 1e150])
+def test_gradients_of_singular_subspaces_are_homogeneous(scale):
+    def projector(a):
+        u = la.svd(a).u[:, :2]
+        return (u @ u.T)[0, 1]
+
+    for f in (projector, lambda a: la.polar(a).unitary[0, 1]):
+        gradient = jax.jit(jax.grad(f))
+        near, far = gradient(G), gradient(G * scale)
+        np.testing.assert_allclose(far * scale, near, atol=1e-12 * np.abs(near).max())
+
+
+@pytest.mark.parametrize("large", [1e4, 1e6, 1e8])
+def test_graded_triangular_matrices(large):
+    a = jnp.array([[1, large], [0, 2.0]])
+    want = [[0.5, -large / 4], [0, 0.25]]
+    np.testing.assert_allclose(la.solve_sylvester(a, a, jnp.eye(2)), want, rtol=1e-12)
+    assert abs(jax.jacfwd(la.sqrtm_general)(a)[0, 0, 0, 0] - 0.5) < 1e-8
+    b = jnp.array([[0.3, large], [0, 0.5]])
+    log = [[np.log(0.3), large * np.log(0.5 / 0.3) / 0.2], [0, np.log(0.5)]]
+    np.testing.assert_allclose(la.logm_general(b), log, rtol=1e-13)
+
+
+def test_logarithm_of_a_graded_matrix():
+    diagonal = np.array([0.3235, 0.3009, 0.3221, 0.3074])
+    a = np.diag(diagonal) + np.triu(np.full((4, 4), 3e4), 1)
+    log = la.logm_general(a)
+    np.testing.assert_allclose(jnp.diagonal(log), np.log(diagonal), rtol=1e-14)
+    upper = np.triu_indices(4)
+    np.testing.assert_allclose(la.expm_general(log)[upper], a[upper], rtol=4e-5)
+
+
+def test_empty_and_bad_inputs():
+    empty = jnp.zeros((0, 0))
+    assert la.polar(empty).positive.shape == (0, 0)
+    assert la.polar(jnp.zeros((3, 0))).positive.shape == (0, 0)
+    assert la.fermi_density_matrix(empty, 0.0, 0.1).density_matrix.shape == (0, 0)
+    for call in (
+        lambda: la.spectral_gap(jnp.eye(3), 9),
+        lambda: la.spectral_gap(jnp.eye(3), -1),
+        lambda: la.eigh(jnp.ones((2, 3, 3)), jnp.ones((5, 3, 3))),
+        lambda: la.fermi_density_matrix(jnp.eye(3), jnp.ones(2), 0.1),
+        lambda: la.svd(jnp.ones((2, 2), jnp.float16)),
+        lambda: la.pinv(jnp.ones((2, 2), jnp.float16)),
+    ):
+        with pytest.raises(InputError):
+            call()
