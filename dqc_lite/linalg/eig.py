@@ -220,14 +220,15 @@ def _defective(a, w, v, vinv) -> Bool[Array, ""]:
 
     Rounding splits the eigenvalue of a Jordan block of size 2 by sqrt(eps) and leaves condition
     numbers near 1/sqrt(eps), so those alone cannot tell: ill-conditioned neighbours must also be
-    further apart than their own errors, eps |A| times the condition number.
+    further apart than sqrt(eps) |A| times the condition number, or they would count as one level.
     """
     a, w, v, vinv = jax.lax.stop_gradient((a, w, v, vinv))
     n, eps = w.shape[0], eps_of(v.dtype)
     kappa = _condition(v, vinv)
     pair = jnp.maximum(kappa[:, None], kappa)
     gap = jnp.abs(w[:, None] - w[None, :]) + jnp.where(jnp.eye(n, dtype=bool), jnp.inf, 0.0)
-    unresolved = (gap <= 100 * n * eps * jnp.linalg.norm(a) * pair) & (pair > eps**-0.25)
+    limit = jnp.maximum(100 * n * eps, eps**0.5) * jnp.linalg.norm(a)
+    unresolved = (gap <= limit * pair) & (pair > eps**-0.25)
     return ~(jnp.max(kappa) < eps**-0.5) | unresolved.any()
 
 

@@ -165,3 +165,15 @@ def test_empty_and_bad_inputs():
     ):
         with pytest.raises(InputError):
             call()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("split", [1e-10, 1e-11, 1e-13])
+def test_no_finite_derivative_beside_a_jordan_block(scale, split):
+    a = scale * np.array([[1, 1], [split, 1]])
+
+    def function(x):
+        w, v = la.eig(x)
+        return (v * jnp.tanh(w / scale)) @ jnp.linalg.inv(v)
+
+    assert np.isnan(jax.jvp(function, (a,), (a @ (a.T / scale),))[1]).any()
