@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dqc_lite._process import require_own_process
-from dqc_lite._types import Array, Bool, Float, Inexact, Num
+from dqc_lite._types import Array, Bool, Float, Inexact, Int, Num
 from dqc_lite.errors import InputError
 
 # Input of a public function: (..., n, n), checked by as_square, whose message names the remedy.
@@ -25,6 +25,7 @@ __all__ = [
     "adjoint",
     "as_square",
     "block_mask",
+    "broadcast_batches",
     "check_sizes",
     "cluster_ids",
     "cluster_mask",
@@ -36,7 +37,9 @@ __all__ = [
     "raw_eigh",
     "real_dtype",
     "rounding",
+    "scaled",
     "symmetrize",
+    "times_power_of_two",
 ]
 
 
@@ -61,6 +64,19 @@ def as_square(a: object, name: str = "a") -> Inexact[Array, "... n n"]:
     return array
 
 
+def broadcast_batches(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape of several arrays, whose names are the keywords.
+
+    Raises:
+        InputError: the shapes do not broadcast.
+    """
+    try:
+        return jnp.broadcast_shapes(*shapes.values())
+    except ValueError as error:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise InputError(f"shapes do not broadcast: {listed}; give equal batch axes.") from error
+
+
 def real_dtype(dtype: object) -> np.dtype:
     """The real type of the same precision: complex128 -> float64."""
     return np.dtype(jnp.finfo(dtype).dtype)
@@ -79,6 +95,26 @@ def default_rtol(dtype: object) -> float:
 def adjoint(a: Inexact[Array, "... m n"]) -> Inexact[Array, "... n m"]:
     """Conjugate transpose of the last two axes."""
     return jnp.conj(jnp.swapaxes(a, -1, -2))
+
+
+def times_power_of_two(a: Inexact[Array, "..."], exponent: Int[Array, "..."]) -> Array:
+    """``a * 2**exponent``, in two factors: one alone over- or underflows."""
+    one, half = real_dtype(a.dtype).type(1), exponent // 2
+    return a * jnp.ldexp(one, half) * jnp.ldexp(one, exponent - half)
+
+
+def scaled(a: Inexact[Array, "... m n"], multiple: int = 1) -> tuple[Array, Int[Array, "... 1 1"]]:
+    """``a / 2**e`` with largest entry about 1, and e, a constant (a multiple of ``multiple``).
+
+    Functions that are homogeneous, apart from rounding, are evaluated there: LAPACK loses accuracy
+    far from unit scale, and derivative rules over- or underflow. Within 2^16 of it e is 0.
+    """
+    size = jnp.max(jnp.abs(jax.lax.stop_gradient(a)), axis=(-2, -1), keepdims=True, initial=0)
+    usable = jnp.isfinite(size) & (size > 0)
+    exponent = jnp.frexp(size)[1]
+    exponent = jnp.where(usable & (jnp.abs(exponent) > 16), exponent, 0)
+    exponent = exponent // multiple * multiple
+    return times_power_of_two(a, -exponent), exponent
 
 
 def symmetrize(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:

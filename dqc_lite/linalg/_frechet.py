@@ -10,7 +10,8 @@ closed under differentiation:
 The value is the top right block of f of the 2^k n block triangular matrix with A on the diagonal
 and the E above it (R. Mathias, SIAM J. Matrix Anal. Appl. 17, 610 (1996)). With A = U T U^H that
 matrix is upper triangular in the basis of U, so one Schur form serves, no equation is divided by
-a difference of eigenvalues, and Jordan blocks need no special case.
+a difference of eigenvalues, and Jordan blocks need no special case. The exponential needs no Schur
+form: nested forward derivatives of its own algorithm take the place of the block matrix.
 """
 
 from __future__ import annotations
@@ -26,11 +27,23 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from dqc_lite._types import Array
-from dqc_lite.linalg._common import adjoint, matmul, real_dtype
+from dqc_lite.linalg._common import adjoint, matmul, poison, real_dtype
 from dqc_lite.linalg._triangular import real_part
 from dqc_lite.linalg.schur import schur
 
-__all__ = ["TriangularFunction", "matrix_function"]
+__all__ = ["ForwardFunction", "TriangularFunction", "matrix_function"]
+
+
+class ForwardFunction(NamedTuple):
+    """An algorithm for f(A) whose own forward derivatives are the Frechet derivatives.
+
+    Attributes:
+        value: ``A -> f(A)``.
+        moved: ``A -> f(A)`` by an algorithm that is differentiated.
+    """
+
+    value: Callable[[Array], Array]
+    moved: Callable[[Array], Array]
 
 
 class TriangularFunction(NamedTuple):
@@ -39,13 +52,15 @@ class TriangularFunction(NamedTuple):
     Attributes:
         value: ``(scalar, T, *consts) -> f(T)``; static, never differentiated.
         scalar: the JAX scalar function of ``(z, *consts)``.
+        undefined: ``(T, U) -> flag`` of A alone; the result is NaN where it is true.
     """
 
     value: Callable[..., Array]
     scalar: Callable[..., Array]
+    undefined: Callable[[Array, Array], Array] | None = None
 
 
-def matrix_function(fun: TriangularFunction, a: Array, *consts: Array) -> Array:
+def matrix_function(fun: TriangularFunction | ForwardFunction, a: Array, *consts: Array) -> Array:
     """f(a) for matrices (..., n, n); ``consts`` are traced parameters of ``fun.scalar``."""
     if a.shape[-1] == 0:
         return a
@@ -64,7 +79,22 @@ def _evaluate(*operands, fun: TriangularFunction, order: int, nbatch: int):
     return evaluate(*operands)
 
 
-def _evaluate_one(*operands, fun: TriangularFunction, order: int):
+def _forward(*operands, fun: ForwardFunction):
+    """Nested forward mode along each direction."""
+    a, *directions = (x.astype(jnp.result_type(*operands)) for x in operands)
+    f = fun.moved if directions else fun.value
+    for direction in directions:
+        f = functools.partial(_along, f, direction)
+    return f(a)
+
+
+def _along(f, direction, a):
+    return jax.jvp(f, (a,), (direction,))[1]
+
+
+def _evaluate_one(*operands, fun: TriangularFunction | ForwardFunction, order: int):
+    if isinstance(fun, ForwardFunction):
+        return _forward(*operands, fun=fun)
     a, directions, consts = operands[0], operands[1 : order + 1], operands[order + 1 :]
     n = a.shape[0]
     t, u = schur(a)
@@ -78,9 +108,11 @@ def _evaluate_one(*operands, fun: TriangularFunction, order: int):
     out = matmul(u, corner, adjoint(u))
     for unit in units:
         out = out * unit.astype(t.dtype)
+    if fun.undefined is not None:
+        out = poison(out, fun.undefined(t, u))
     if jnp.iscomplexobj(a) or any(jnp.iscomplexobj(e) for e in directions):
         return out
-    return real_part(out, fun.scalar, t, *consts)
+    return real_part(out, fun.scalar, t, u, *consts)
 
 
 def _block_triangular(t, directions):

@@ -10,35 +10,99 @@ import numpy as np
 from jax.experimental.jet import jet
 from jax.lax.linalg import triangular_solve
 
-from dqc_lite._types import Array, Complex, Int
+from dqc_lite._types import Array, Complex, Float, Int
 from dqc_lite.linalg._common import adjoint, eps_of, matmul, real_dtype
 from dqc_lite.linalg.schur import ordered_schur
 
-__all__ = ["funm_triangular", "logm_triangular", "real_part", "sqrtm_triangular"]
+__all__ = [
+    "funm_triangular",
+    "logm_triangular",
+    "real_part",
+    "signm_triangular",
+    "sqrtm_triangular",
+    "uncertainty",
+]
 
 CLUSTER_RTOL = 0.05
 CLUSTER_ATOL = 0.01
 REFINEMENTS = 5
 TAYLOR_ORDER = 16
 LEGENDRE_NODES = 8
+MOST_ROOTS = 1000
 SCALED_NORM = 0.25  # 8 nodes reach rounding error for |X - I| below this
 
 
-def real_part(x, f, t: Complex[Array, "m m"], *consts) -> Array:
+def uncertainty(t: Complex[Array, "m m"], u: Complex[Array, "m m"]) -> Float[Array, " m"]:
+    """What rounding may move each eigenvalue of ``u t u^H``, t upper triangular.
+
+    10 m eps |y|^T G |t| G |x| with left and right eigenvectors, y^H x = 1, and G = |u|^T |u|: the
+    entries of t where the matrix was triangular already, its norm where u mixes them.
+    """
+    m, eps = t.shape[0], eps_of(t.dtype)
+    size = jnp.max(jnp.abs(t))
+    t = t / jnp.where(size > 0, size, 1)
+    w, rows, identity = jnp.diagonal(t), jnp.arange(m), jnp.eye(m, dtype=t.dtype)
+    mixing = matmul(jnp.abs(u).T, jnp.abs(u))
+    spread = matmul(mixing, jnp.abs(t), mixing)
+
+    def condition(i):
+        gap = w - w[i]
+        gap = jnp.where(jnp.abs(gap) < eps, eps, gap)  # equal ones: infinite only if coupled
+        shifted = jnp.where(identity == 1, gap, t)
+        above, below = rows < i, rows > i
+        right = _inner(shifted, above, jnp.where(above, -t[:, i], rows == i))
+        left = _inner(shifted, below, jnp.where(below, -t[i], rows == i), transpose_a=True)
+        return jnp.abs(left) @ spread @ jnp.abs(right)
+
+    bound = 10 * m * eps * size * jax.lax.map(condition, rows)
+    return jnp.where(jnp.isnan(bound), jnp.inf, bound)
+
+
+def _inner(t, inside, rhs, **options):
+    """Solve with the rows and columns ``inside`` of t, an identity elsewhere."""
+    system = jnp.where(inside[:, None] & inside[None, :], t, jnp.eye(t.shape[0], dtype=t.dtype))
+    rhs = rhs.astype(t.dtype)[:, None]
+    return triangular_solve(system, rhs, left_side=True, lower=False, **options)[:, 0]
+
+
+def real_part(x, f, t: Complex[Array, "m m"], u: Complex[Array, "m m"], *consts) -> Array:
     """Re f(A) of a real matrix with eigenvalues diag(t); NaN where f(A) is not real.
 
     f(A) is real iff f is real at the real eigenvalues and takes conjugate values at conjugate
     ones. Asking f itself, not the imaginary part of the result, keeps logarithms near the
-    identity, which are as small as the rounding of A.
+    identity, which are as small as the rounding of A. An eigenvalue is real when its imaginary
+    part is within its own rounding error, however large the others are.
     """
     w = jnp.diagonal(t)
     limit = eps_of(t.dtype) ** 0.5
-    on_axis = jnp.abs(w.imag) <= limit * jnp.max(jnp.abs(w))
+    on_axis = jnp.abs(w.imag) <= uncertainty(t, u)
     w = jnp.where(on_axis, w.real, w)
     g = jax.vmap(lambda z: jnp.asarray(f(z, *consts)).astype(t.dtype))
     value = g(w)
     defect = jnp.where(on_axis, jnp.abs(value.imag), jnp.abs(g(jnp.conj(w)) - jnp.conj(value)))
     return x.real * jnp.where(jnp.any(defect > limit * jnp.abs(value)), jnp.nan, 1.0)
+
+
+def signm_triangular(t: Complex[Array, "m m"]) -> Complex[Array, "m m"]:
+    """Sign of an upper triangular matrix without eigenvalues on the imaginary axis.
+
+    Between equal signs from S^2 = 1, between opposite ones from S T = T S: no difference of close
+    eigenvalues divides. Source: N. Higham, Functions of Matrices (2008), algorithm 5.2.
+    """
+    m = t.shape[0]
+    signs = jnp.where(jnp.diagonal(t).real < 0, -1, 1).astype(t.dtype)
+    rows, identity = jnp.arange(m), jnp.eye(m, dtype=bool)
+
+    def column(j, s):
+        above, equal = rows < j, signs == signs[j]
+        diagonal = jnp.where(equal, 2 * signs[j], jnp.diagonal(t) - t[j, j])
+        system = jnp.where(identity, diagonal, jnp.where(equal[:, None], s, t))
+        moved = matmul(s, t[:, j, None])[:, 0] - t[:, j] * signs[j]
+        target = jnp.where(above, jnp.where(equal, 0, moved), jnp.where(rows == j, signs[j], 0))
+        new = _inner(system, above, target)
+        return jax.lax.dynamic_update_slice_in_dim(s, new[:, None], j, axis=1)
+
+    return jax.lax.fori_loop(0, m, column, jnp.zeros_like(t))
 
 
 def sqrtm_triangular(t: Complex[Array, "n n"]) -> Complex[Array, "n n"]:
@@ -64,29 +128,40 @@ def sqrtm_triangular(t: Complex[Array, "n n"]) -> Complex[Array, "n n"]:
 
 
 def logm_triangular(t: Complex[Array, "m m"]) -> Complex[Array, "m m"]:
-    """Principal logarithm of an upper triangular matrix."""
+    """Principal logarithm of an upper triangular matrix.
+
+    Roots are taken until they are close to 1. Their diagonal keeps its distance from 1, halved
+    without cancellation (Briggs), so that large entries above it cost it no digits.
+    """
     m = t.shape[0]
-    identity = jnp.eye(m, dtype=t.dtype)
-    limit = 64
+    identity = jnp.eye(m, dtype=bool)
+    start = jnp.diagonal(t)
+    regular = jnp.all(start != 0) & jnp.all(jnp.isfinite(t))
+
+    def shifted(root, distance):
+        return jnp.where(identity, distance, root)
 
     def far(state):
-        power, count = state
-        return (jnp.linalg.norm(power - identity, 1) > SCALED_NORM) & (count < limit)
+        root, distance, count = state
+        large = jnp.linalg.norm(shifted(root, distance), 1) > SCALED_NORM
+        return large & (count < MOST_ROOTS) & regular
 
     def halve(state):
-        return sqrtm_triangular(state[0]), state[1] + 1
+        root, distance, count = state
+        root = sqrtm_triangular(root)
+        return root, distance / (1 + jnp.diagonal(root)), count + 1
 
-    power, count = jax.lax.while_loop(far, halve, (t, jnp.int32(0)))
+    root, distance, count = jax.lax.while_loop(far, halve, (t, start - 1, jnp.int32(0)))
+    near = shifted(root, distance)
     nodes, weights = np.polynomial.legendre.leggauss(LEGENDRE_NODES)
-    shifted = power - identity
     total = jnp.zeros_like(t)
     for node, weight in zip((nodes + 1).tolist(), weights.tolist(), strict=True):
-        solved = triangular_solve(
-            identity + 0.5 * node * shifted, shifted, left_side=True, lower=False
-        )
+        solved = triangular_solve(identity + 0.5 * node * near, near, left_side=True, lower=False)
         total = total + 0.5 * weight * solved
-    total = total * jnp.where(count < limit, 1.0, jnp.nan).astype(t.dtype)  # log 0
-    return total * (2.0 ** count.astype(real_dtype(t.dtype))).astype(t.dtype)
+    total = total * jnp.where((count < MOST_ROOTS) & regular, 1.0, jnp.nan).astype(t.dtype)
+    total = total * (2.0 ** count.astype(real_dtype(t.dtype))).astype(t.dtype)
+    # near 1 the quadrature is the more accurate: log(start) would see only the rounded 1 + distance
+    return jnp.where(identity & (count > 0), jnp.log(start), total)
 
 
 def funm_triangular(f, t: Complex[Array, "m m"], *consts) -> Complex[Array, "m m"]:

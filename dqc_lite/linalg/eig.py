@@ -25,6 +25,8 @@ from dqc_lite.linalg._common import (
     matmul,
     poison,
     real_dtype,
+    scaled,
+    times_power_of_two,
 )
 
 __all__ = ["EigResult", "EigTwoSidedResult", "eig", "eigenvalue_condition", "eigvals"]
@@ -125,7 +127,9 @@ def eigvals(
     a, options = _prepare(a, degen_rtol, "biorthogonal", None)
     if a.shape[-1] == 0:
         return jnp.zeros(a.shape[:-1], a.dtype)
-    return jnp.vectorize(functools.partial(_eigvals, options), signature="(n,n)->(n)")(a)
+    a, exponent = scaled(a)
+    w = jnp.vectorize(functools.partial(_eigvals, options), signature="(n,n)->(n)")(a)
+    return times_power_of_two(w, exponent[..., 0])
 
 
 def eigenvalue_condition(a: Inexact[Array, "... n n"]) -> Float[Array, "... n"]:
@@ -150,7 +154,13 @@ def _decompose(a, degen_rtol, gauge, broadening):
     a, options = _prepare(a, degen_rtol, gauge, broadening)
     if a.shape[-1] == 0:
         return jnp.zeros(a.shape[:-1], a.dtype), a
-    return jnp.vectorize(functools.partial(_eig, options), signature="(n,n)->(n),(n,n)")(a)
+    a, exponent = scaled(a)
+    width = jnp.ldexp(
+        jnp.asarray(options.broadening or 0, real_dtype(a.dtype)), -exponent[..., 0, 0]
+    )
+    core = jnp.vectorize(functools.partial(_eig, options), signature="(n,n),()->(n),(n,n)")
+    w, v = core(a, width)
+    return times_power_of_two(w, exponent[..., 0]), v
 
 
 def _condition(v, vinv) -> Float[Array, "... n"]:
@@ -167,21 +177,21 @@ def _unit_columns(v: Complex[Array, "... n n"]) -> Complex[Array, "... n n"]:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _eig(options: _Options, a: Complex[Array, "n n"]):
+def _eig(options: _Options, a: Complex[Array, "n n"], width: Float[Array, ""]):
     return _raw(a, options.real, True)
 
 
 @_eig.defjvp
 def _eig_jvp(options, primals, tangents):
-    (a,), (da,) = primals, tangents
-    w, v = _eig(options, a)
+    (a, width), (da, _) = primals, tangents
+    w, v = _eig(options, a, width)
     vinv, k, flag = _perturbation(a, w, v, da)
     dw = jnp.diagonal(k) * flag
     if options.broadening is None:
         x = _rotation(_clusters(w, v, vinv, options.degen_rtol), a, w, v, vinv, k)
     else:
         gap = w[None, :] - w[:, None]
-        x = k * jnp.conj(gap) / (gap.real**2 + gap.imag**2 + options.broadening**2)
+        x = k * jnp.conj(gap) / (gap.real**2 + gap.imag**2 + width**2)
     dv = matmul(v, x) * flag
     return (w, v), (dw, _regauge(v, dv) if options.gauge == "lapack" else dv)
 
@@ -193,7 +203,7 @@ def _eigvals(options: _Options, a: Complex[Array, "n n"]):
 
 @_eigvals.defjvp
 def _eigvals_jvp(options, primals, tangents):
-    w, v = _eig(options, primals[0])
+    w, v = _eig(options, primals[0], jnp.zeros((), real_dtype(primals[0].dtype)))
     _, k, flag = _perturbation(primals[0], w, v, tangents[0])
     return w, jnp.diagonal(k) * flag
 
@@ -210,14 +220,15 @@ def _defective(a, w, v, vinv) -> Bool[Array, ""]:
 
     Rounding splits the eigenvalue of a Jordan block of size 2 by sqrt(eps) and leaves condition
     numbers near 1/sqrt(eps), so those alone cannot tell: ill-conditioned neighbours must also be
-    further apart than their own errors, eps |A| times the condition number.
+    further apart than sqrt(eps) |A| times the condition number, or they would count as one level.
     """
     a, w, v, vinv = jax.lax.stop_gradient((a, w, v, vinv))
     n, eps = w.shape[0], eps_of(v.dtype)
     kappa = _condition(v, vinv)
     pair = jnp.maximum(kappa[:, None], kappa)
     gap = jnp.abs(w[:, None] - w[None, :]) + jnp.where(jnp.eye(n, dtype=bool), jnp.inf, 0.0)
-    unresolved = (gap <= 100 * n * eps * jnp.linalg.norm(a) * pair) & (pair > eps**-0.25)
+    limit = jnp.maximum(100 * n * eps, eps**0.5) * jnp.linalg.norm(a)
+    unresolved = (gap <= limit * pair) & (pair > eps**-0.25)
     return ~(jnp.max(kappa) < eps**-0.5) | unresolved.any()
 
 

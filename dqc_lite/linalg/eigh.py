@@ -15,6 +15,7 @@ from dqc_lite.linalg._common import (
     adjoint,
     as_square,
     block_mask,
+    broadcast_batches,
     check_sizes,
     cluster_mask,
     default_rtol,
@@ -115,7 +116,7 @@ def reduce_generalized(a, b, symmetrize_input=True):
     if b.shape[-1] != a.shape[-1]:
         raise InputError(f"a has shape {a.shape} and b {b.shape}; their sizes must agree.")
     dtype = jnp.result_type(a, b)
-    batch = jnp.broadcast_shapes(a.shape, b.shape)
+    batch = broadcast_batches(a=a.shape, b=b.shape)
     a = jnp.broadcast_to(a.astype(dtype), batch)
     b = jnp.broadcast_to(b.astype(dtype), batch)
     factor = jnp.linalg.cholesky(symmetrize(b), symmetrize_input=False)

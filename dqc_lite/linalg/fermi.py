@@ -19,7 +19,15 @@ import jax
 import jax.numpy as jnp
 
 from dqc_lite._types import Array, Float, Inexact
-from dqc_lite.linalg._common import Matrices, adjoint, as_square, eps_of, raw_eigh
+from dqc_lite.errors import InputError
+from dqc_lite.linalg._common import (
+    Matrices,
+    adjoint,
+    as_square,
+    broadcast_batches,
+    eps_of,
+    raw_eigh,
+)
 from dqc_lite.linalg._hermitian_frechet import matrix_function, trace_function
 from dqc_lite.linalg.eigh import back_transform, reduce_generalized
 from dqc_lite.linalg.scalar_functions import Entropy, Fermi, ScaledFermi
@@ -69,8 +77,16 @@ def fermi_density_matrix(
     reduced, factor = reduce_generalized(f, s)
     batch, n = reduced.shape[:-2], reduced.shape[-1]
     real = jnp.real(reduced).dtype
-    nelec = jnp.broadcast_to(jnp.asarray(nelec, real), batch).reshape(-1)
-    temperature = jnp.broadcast_to(jnp.asarray(temperature, real), batch).reshape(-1)
+    nelec, temperature = jnp.asarray(nelec, real), jnp.asarray(temperature, real)
+    for name, x in (("nelec", nelec), ("temperature", temperature)):
+        if broadcast_batches(**{"f": batch, name: x.shape}) != batch:
+            raise InputError(f"{name} has shape {x.shape}; the matrices have batch axes {batch}.")
+    if n == 0:
+        entropy = jnp.where((nelec == 0) & (temperature > 0), 0.0, jnp.nan).astype(real)
+        entropy = jnp.broadcast_to(entropy, batch)
+        return FermiResult(reduced, entropy, entropy)
+    nelec = jnp.broadcast_to(nelec, batch).reshape(-1)
+    temperature = jnp.broadcast_to(temperature, batch).reshape(-1)
     flat = reduced.reshape(-1, n, n)
     d, mu, entropy = jax.vmap(_one)(flat, *raw_eigh(flat), nelec, temperature)
     d = d.reshape(reduced.shape)

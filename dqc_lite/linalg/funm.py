@@ -19,8 +19,11 @@ from dqc_lite.linalg._common import (
     matmul,
     poison,
     raw_eigh,
+    real_dtype,
     rounding,
+    scaled,
     symmetrize,
+    times_power_of_two,
 )
 from dqc_lite.linalg._generic_function import generic
 from dqc_lite.linalg._hermitian_frechet import matrix_function, trace_function
@@ -94,7 +97,9 @@ def logm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
         from dqc_lite.linalg.general_funm import logm_general
 
         return logm_general(as_square(a))
-    return _near_singular(a, Log(), defined=False)
+    a, exponent = scaled(as_square(a))
+    shift = exponent * jnp.log(jnp.asarray(2, real_dtype(a.dtype)))
+    return _near_singular(a, Log(), defined=False) + shift * jnp.eye(a.shape[-1], dtype=a.dtype)
 
 
 def sqrtm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
@@ -106,14 +111,14 @@ def sqrtm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
         from dqc_lite.linalg.general_funm import sqrtm_general
 
         return sqrtm_general(as_square(a))
-    return _near_singular(a, Power(0.5), defined=True)
+    return _root(a, 0.5)
 
 
 def invsqrtm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """a^(-1/2) of a positive definite (Loewdin orthogonalization) or general matrix."""
     if _general(assume_a):
         return jnp.linalg.inv(sqrtm(a, "gen"))
-    return _near_singular(a, Power(-0.5), defined=False)
+    return _root(a, -0.5)
 
 
 def powm(a: Matrices, p: float, assume_a: str = "her") -> Inexact[Array, "... n n"]:
@@ -134,12 +139,12 @@ def powm(a: Matrices, p: float, assume_a: str = "her") -> Inexact[Array, "... n 
 def signm(a: Matrices, assume_a: str = "her") -> Inexact[Array, "... n n"]:
     """Matrix sign: eigenvalues become +1 or -1. NaN where one is 0 within rounding.
 
-    In the general case the sign is that of the real part, a (a^2)^(-1/2), and an eigenvalue 0 is
-    not recognized: the result is then meaningless.
+    In the general case the sign is that of the real part of each eigenvalue.
     """
     if _general(assume_a):
-        a = as_square(a)
-        return matmul(a, invsqrtm(matmul(a, a), "gen"))
+        from dqc_lite.linalg.general_funm import signm_general
+
+        return signm_general(a)
     a, w, v = _spectral(a)
     singular = (jnp.abs(w) <= rounding(w)).any(-1)
     return matrix_function(Sign(), a, w, poison(v, singular))
@@ -155,6 +160,14 @@ def _near_singular(a, f, defined: bool):
     if defined:
         return matrix_function(f, a, jnp.where(zero, 0.0, w), v)
     return matrix_function(f, a, w, poison(v, zero.any(-1)))
+
+
+def _root(a, p: float):
+    """a^p, p = 1/2 or -1/2, evaluated near unit scale."""
+    a, exponent = scaled(as_square(a), 2)
+    return times_power_of_two(
+        _near_singular(a, Power(p), defined=p > 0), int(2 * p) * exponent // 2
+    )
 
 
 def _general(assume_a: str) -> bool:

@@ -13,19 +13,37 @@ import jax
 import jax.numpy as jnp
 
 from dqc_lite._types import Array, Inexact
-from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, poison
-from dqc_lite.linalg._frechet import TriangularFunction, matrix_function
+from dqc_lite.linalg._common import (
+    adjoint,
+    as_square,
+    matmul,
+    poison,
+    real_dtype,
+    scaled,
+    times_power_of_two,
+)
+from dqc_lite.linalg._expm import exponential, exponential_for_derivatives
+from dqc_lite.linalg._frechet import ForwardFunction, TriangularFunction, matrix_function
 from dqc_lite.linalg._traced import traced
 from dqc_lite.linalg._triangular import (
     funm_triangular,
     logm_triangular,
     real_part,
+    signm_triangular,
     sqrtm_triangular,
+    uncertainty,
 )
 from dqc_lite.linalg.schur import schur
 from dqc_lite.linalg.sylvester import solve_sylvester
 
-__all__ = ["expm_general", "funm_general", "logm_general", "sqrtm_general", "trace_funm_general"]
+__all__ = [
+    "expm_general",
+    "funm_general",
+    "logm_general",
+    "signm_general",
+    "sqrtm_general",
+    "trace_funm_general",
+]
 
 
 def funm_general(
@@ -72,14 +90,17 @@ def trace_funm_general(
 def expm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
     """Matrix exponential (scaling and squaring); derivatives of every order, both modes.
 
+    Derivatives are those of the same algorithm, with scaling chosen for them. There is no limit on
+    the norm: what decays is 0, and what the condition of the problem leaves stays right.
+
     Raises:
         InputError: not square.
 
     Source:
-        N. J. Higham, SIAM J. Matrix Anal. Appl. 26, 1179 (2005), as ``jax.scipy.linalg.expm``.
+        N. J. Higham, SIAM J. Matrix Anal. Appl. 26, 1179 (2005);
+        A. H. Al-Mohy and N. J. Higham, ibid. 30, 1639 and 31, 970 (2009).
     """
-    a = as_square(a)
-    return jnp.vectorize(jax.scipy.linalg.expm, signature="(n,n)->(n,n)")(a) if a.size else a
+    return matrix_function(_EXP, as_square(a))
 
 
 def sqrtm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
@@ -95,7 +116,10 @@ def sqrtm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
         A. Bjorck and S. Hammarling, Linear Algebra Appl. 52/53, 127 (1983).
     """
     a = as_square(a)
-    return jnp.vectorize(_sqrtm, signature="(n,n)->(n,n)")(a) if a.size else a
+    if not a.size:
+        return a
+    a, exponent = scaled(a, 2)
+    return times_power_of_two(jnp.vectorize(_sqrtm, signature="(n,n)->(n,n)")(a), exponent // 2)
 
 
 def logm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
@@ -111,27 +135,52 @@ def logm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
         A. H. Al-Mohy and N. J. Higham, SIAM J. Sci. Comput. 34, C153 (2012);
         L. Dieci, B. Morini and A. Papini, SIAM J. Matrix Anal. Appl. 17, 570 (1996).
     """
-    return matrix_function(_LOG, as_square(a))
+    a, exponent = scaled(as_square(a))
+    shift = exponent * jnp.log(jnp.asarray(2, real_dtype(a.dtype)))
+    return matrix_function(_LOG, a) + shift * jnp.eye(a.shape[-1], dtype=a.dtype)
 
 
-def _singular(t) -> Array:
+def signm_general(a: Inexact[Array, "... n n"]) -> Inexact[Array, "... n n"]:
+    """Matrix sign, that of the real part of each eigenvalue; NaN where one is 0 within rounding.
+
+    Small eigenvalues beside large ones cost no digits.
+
+    Raises:
+        InputError: not square.
+
+    Source:
+        N. J. Higham, Functions of Matrices (2008), algorithm 5.2.
+    """
+    return matrix_function(_SIGN, as_square(a))
+
+
+def _singular(t, u) -> Array:
     """Is an eigenvalue, on the diagonal of the Schur form, 0 within rounding."""
-    w = jnp.abs(jnp.diagonal(jax.lax.stop_gradient(t)))
-    return w.min() <= 4 * w.shape[0] * eps_of(t.dtype) * w.max()
+    t, u = jax.lax.stop_gradient((t, u))
+    return jnp.any(jnp.abs(jnp.diagonal(t)) <= uncertainty(t, u))
 
 
-_LOG = TriangularFunction(lambda _, t: poison(logm_triangular(t), _singular(t)), jnp.log)
+def _on_imaginary_axis(t, u) -> Array:
+    """Is the real part of an eigenvalue 0 within its own rounding."""
+    return jnp.any(jnp.abs(jnp.diagonal(t).real) <= uncertainty(t, u))
+
+
+_EXP = ForwardFunction(exponential, exponential_for_derivatives)
+_LOG = TriangularFunction(lambda _, t: logm_triangular(t), jnp.log, _singular)
+_SIGN = TriangularFunction(
+    lambda _, t: signm_triangular(t), lambda z: jnp.sign(z.real) + 0j * z, _on_imaginary_axis
+)
 
 
 @jax.custom_jvp
 def _sqrtm(a):
     t, u = schur(a)
     x = matmul(u, sqrtm_triangular(t), adjoint(u))
-    return x if jnp.iscomplexobj(a) else real_part(x, jnp.sqrt, t)
+    return x if jnp.iscomplexobj(a) else real_part(x, jnp.sqrt, t, u)
 
 
 @_sqrtm.defjvp
 def _sqrtm_jvp(primals, tangents):
     root = _sqrtm(primals[0])
-    t, _ = schur(jax.lax.stop_gradient(primals[0]))
-    return root, poison(solve_sylvester(root, root, tangents[0]), _singular(t))
+    t, u = schur(jax.lax.stop_gradient(primals[0]))
+    return root, poison(solve_sylvester(root, root, tangents[0]), _singular(t, u))

@@ -62,8 +62,7 @@ def spectral_projector(
         InputError: ``k`` outside 0..n, or shapes that do not fit.
     """
     a = as_square(a)
-    if not 0 <= k <= a.shape[-1]:
-        raise InputError(f"k={k} states of a matrix of size {a.shape[-1]}; need 0 <= k <= n.")
+    _check_count(k, a.shape[-1])
     reduced, factor = reduce_generalized(a, b)
     w, v = raw_eigh(reduced)
     status = _status(w, k, noise(factor, w))
@@ -82,10 +81,21 @@ def density_matrix(f: Matrices, s: Matrices | None, nocc: int) -> Inexact[Array,
 
 
 def spectral_gap(a: Matrices, k: int, b: Matrices | None = None) -> ProjectorStatus:
-    """Gap above the ``k`` lowest states and whether their projector is defined (no derivative)."""
-    reduced, factor = reduce_generalized(as_square(a), b)
+    """Gap above the ``k`` lowest states and whether their projector is defined (no derivative).
+
+    Raises:
+        InputError: not square, or ``k`` outside 0..n.
+    """
+    a = as_square(a)
+    _check_count(k, a.shape[-1])
+    reduced, factor = reduce_generalized(a, b)
     w = raw_eigh(reduced)[0]
     return _status(w, k, noise(factor, w))
+
+
+def _check_count(k: int, n: int) -> None:
+    if not 0 <= k <= n:
+        raise InputError(f"k={k} states of a matrix of size {n}; need 0 <= k <= n.")
 
 
 def noise(factor: Array | None, w: Float[Array, "... n"]) -> Float[Array, " ..."]:

@@ -16,7 +16,7 @@ import scipy.linalg
 
 from dqc_lite._types import Array, Complex, Float, Inexact, Int
 from dqc_lite.errors import InputError
-from dqc_lite.linalg._common import as_square
+from dqc_lite.linalg._common import adjoint, as_square, matmul, scaled, times_power_of_two
 
 __all__ = ["SchurResult", "ordered_schur", "schur", "schur_adjoint", "schur_transpose"]
 
@@ -47,12 +47,51 @@ def schur(a: Inexact[Array, "... n n"], output: str = "complex") -> SchurResult:
         raise InputError(f"output={output!r}; expected 'real' or 'complex'.")
     if output == "real" and jnp.iscomplexobj(a):
         raise InputError("output='real' needs a real matrix; use output='complex'.")
-    if output == "complex":
-        a = a.astype(jnp.result_type(a.dtype, jnp.complex64))
     if a.shape[-1] == 0:
-        return SchurResult(a, a)
+        empty = a.astype(jnp.result_type(a.dtype, jnp.complex64)) if output == "complex" else a
+        return SchurResult(empty, empty)
+    a, exponent = scaled(a)
     t, u = jax.lax.platform_dependent(a, cpu=_schur_lapack, default=_schur_host)
-    return SchurResult(jnp.triu(t) if output == "complex" else t, u)
+    if output == "complex":
+        t, u = (jnp.triu(t), u) if jnp.iscomplexobj(a) else _complex_from_real(t, u)
+    return SchurResult(times_power_of_two(t, exponent), u)
+
+
+def _complex_from_real(t, u):
+    """The complex Schur form; blocks ``[[a, b], [c, a]]`` of pairs in closed form.
+
+    With w^2 = -b c the vectors (b, i w), (i w, b) turn a block into ``[[a + i w, b + c], [0,
+    a - i w]]``: nothing cancels, however close the pair is.
+    """
+    n = t.shape[-1]
+    lower = jnp.diagonal(_padded(t), -1, -2, -1)[..., :n]
+    upper = jnp.diagonal(_padded(t), 1, -2, -1)[..., :n]
+    first = lower != 0
+    second = jnp.roll(first, 1, axis=-1)
+    c, b = (jnp.where(first, x, 0) for x in (lower, upper))
+    width = jnp.sqrt(jnp.abs(b)) * jnp.sqrt(jnp.abs(c))
+    norm = jnp.where(first, jnp.hypot(b, width), 1)
+    real, cross = b / norm, width / norm
+    real = jnp.where(first, real, jnp.where(second, jnp.roll(real, 1, -1), 1))
+    g = _diagonal(real, 0) + 1j * (_diagonal(cross[..., :-1], 1) + _diagonal(cross[..., :-1], -1))
+    g = g.astype(jnp.result_type(t.dtype, jnp.complex64))
+    shift = jnp.where(first, width, 0) - jnp.where(second, jnp.roll(width, 1, -1), 0)
+    inside = _diagonal(jnp.diagonal(t, 0, -2, -1) + 1j * shift, 0)
+    inside = inside + _diagonal((b + c)[..., :-1], 1)
+    pair = jnp.cumsum(~second, axis=-1)
+    same = pair[..., :, None] == pair[..., None, :]
+    outside = matmul(adjoint(g), jnp.where(same, 0, t).astype(g.dtype), g)
+    return jnp.triu(jnp.where(same, inside.astype(g.dtype), outside)), matmul(u.astype(g.dtype), g)
+
+
+def _padded(t):
+    """One more row and column of zeros, so that diagonals beside the main one have n entries."""
+    return jnp.pad(t, [(0, 0)] * (t.ndim - 2) + [(0, 1), (0, 1)])
+
+
+def _diagonal(x, offset: int):
+    """Matrices with the vectors x on a diagonal."""
+    return jnp.vectorize(lambda v: jnp.diag(v, offset), signature="(k)->(n,n)")(x)
 
 
 def schur_adjoint(factors: SchurResult) -> SchurResult:

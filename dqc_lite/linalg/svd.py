@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dqc_lite._process import require_own_process
 from dqc_lite._types import Array, Bool, Float, Inexact
@@ -32,7 +33,10 @@ from dqc_lite.linalg._common import (
     eps_of,
     matmul,
     poison,
+    real_dtype,
+    scaled,
     symmetrize,
+    times_power_of_two,
 )
 
 __all__ = ["PolarResult", "SVDResult", "pinv", "polar", "svd"]
@@ -88,15 +92,16 @@ def svd(
     m, n = a.shape[-2:]
     if min(m, n) == 0:
         return SVDResult(*jnp.linalg.svd(a, full_matrices=full_matrices))
+    a, exponent = scaled(a)
     eps = eps_of(a.dtype)
     degen = default_rtol(a.dtype) if degen_rtol is None else float(degen_rtol)
     rank = max(m, n) * eps if rank_rtol is None else float(rank_rtol)
     core = functools.partial(_svd, (bool(full_matrices), degen, rank))
     if m >= n:
         u, s, v = jnp.vectorize(core, signature="(m,n)->(m,p),(n),(n,n)")(a)
-        return SVDResult(u, s, adjoint(v))
+        return SVDResult(u, times_power_of_two(s, exponent[..., 0]), adjoint(v))
     v, s, u = jnp.vectorize(core, signature="(m,n)->(m,p),(n),(n,n)")(adjoint(a))
-    return SVDResult(u, s, adjoint(v))
+    return SVDResult(u, times_power_of_two(s, exponent[..., 0]), adjoint(v))
 
 
 def polar(a: Inexact[Array, "... m n"], side: str = "right") -> PolarResult:
@@ -110,14 +115,17 @@ def polar(a: Inexact[Array, "... m n"], side: str = "right") -> PolarResult:
     """
     if side not in ("right", "left"):
         raise InputError(f"side={side!r}; expected 'right' or 'left'.")
-    a = _as_matrix(a)
+    a, exponent = scaled(_as_matrix(a))
+    if not a.size:
+        size = a.shape[-1] if side == "right" else a.shape[-2]
+        return PolarResult(a, jnp.zeros((*a.shape[:-2], size, size), a.dtype))
     u, s, vh = svd(a)
     bad = s[..., -1] <= max(a.shape[-2:]) * eps_of(a.dtype) * s[..., 0]
     unitary = _poison_tangent(matmul(u, vh), bad)
     # p = u^H a, and not v s v^H: s and v separately are outside the contract at repeated values
     right = side == "right"
     p = matmul(adjoint(unitary), a) if right else matmul(a, adjoint(unitary))
-    return PolarResult(unitary, symmetrize(p))
+    return PolarResult(unitary, times_power_of_two(symmetrize(p), exponent))
 
 
 def pinv(a: Inexact[Array, "... m n"], rtol: float | None = None) -> Inexact[Array, "... n m"]:
@@ -134,9 +142,9 @@ def pinv(a: Inexact[Array, "... m n"], rtol: float | None = None) -> Inexact[Arr
     Source:
         G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973).
     """
-    a = _as_matrix(a)
+    a, exponent = scaled(_as_matrix(a))
     rtol = max(a.shape[-2:]) * eps_of(a.dtype) if rtol is None else float(rtol)
-    return _pinv(rtol, a)
+    return times_power_of_two(_pinv(rtol, a), -exponent)
 
 
 def _as_matrix(a) -> Inexact[Array, "... m n"]:
@@ -144,7 +152,10 @@ def _as_matrix(a) -> Inexact[Array, "... m n"]:
     a = jnp.asarray(a)
     if a.ndim < 2:
         raise InputError(f"a has shape {a.shape}; expected matrices (..., m, n).")
-    return a if jnp.issubdtype(a.dtype, jnp.inexact) else a.astype(jnp.result_type(float))
+    a = a if jnp.issubdtype(a.dtype, jnp.inexact) else a.astype(jnp.result_type(float))
+    if real_dtype(a.dtype) not in (np.dtype("float32"), np.dtype("float64")):
+        raise InputError(f"a has dtype {a.dtype}; cast it to float32 or float64 first.")
+    return a
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -15,7 +15,8 @@ from jax.lax.linalg import triangular_solve
 
 from dqc_lite._types import Array, Complex, Float, Inexact
 from dqc_lite.errors import InputError
-from dqc_lite.linalg._common import adjoint, as_square, eps_of, matmul, real_dtype
+from dqc_lite.linalg._common import adjoint, as_square, matmul, real_dtype
+from dqc_lite.linalg._triangular import uncertainty
 from dqc_lite.linalg.schur import SchurResult, schur, schur_adjoint, schur_transpose
 
 __all__ = ["solve_lyapunov", "solve_sylvester"]
@@ -27,9 +28,9 @@ def solve_sylvester(
     """Solve ``a @ x + x @ b = q`` (SciPy's sign convention).
 
     Differentiable in ``a``, ``b`` and ``q``, forward and reverse, to every order. The equation is
-    singular when some eigenvalue of ``a`` is minus one of ``b``: the answer is NaN as soon as the
-    separation of the two spectra, estimated as the smallest singular value of the operator, is
-    below ``max(m, n) * eps * (|a| + |b|)``; no absolute threshold enters.
+    singular when some eigenvalue of ``a`` is minus one of ``b``: the answer is NaN as soon as
+    rounding, times the condition numbers of the two eigenvalues, may make them so; no absolute
+    threshold enters, and grading of triangular matrices does no harm.
 
     Args:
         a: (..., m, m).  b: (..., n, n).  q: (..., m, n). Leading axes broadcast.
@@ -94,7 +95,7 @@ def solve_with_factors(
     q: Inexact[Array, "m n"],
 ) -> Inexact[Array, "m n"]:
     """``a x + x b = q`` with (complex, constant) Schur factors at hand."""
-    flag = _singular_flag(schur_a.triangular, schur_b.triangular)
+    flag = _singular_flag(schur_a, schur_b)
 
     def solve(fa: SchurResult, fb: SchurResult, _, rhs):
         x = _solve_schur(fa, fb, rhs) * flag
@@ -132,19 +133,9 @@ def triangular_sylvester(
     return jax.lax.fori_loop(0, tb.shape[0], column, jnp.zeros_like(rhs))
 
 
-def _singular_flag(ta, tb) -> Float[Array, ""]:
-    """1, or NaN where the two spectra cannot be separated in working precision.
-
-    One step of inverse iteration on L^H L from a fixed dense start gives the smallest singular
-    value of L within a small factor; a bare look at ``w_i + w_j`` would miss Jordan blocks.
-    """
-    m, n = ta.shape[0], tb.shape[0]
-    start = jnp.cos(jnp.arange(1.0, m * n + 1)).reshape(m, n).astype(ta.dtype)
-    x = triangular_sylvester(ta, tb, start)
-    size = jnp.linalg.norm(x)
-    fa, fb = (schur_adjoint(SchurResult(t, jnp.eye(t.shape[0], dtype=t.dtype))) for t in (ta, tb))
-    y = _solve_schur(fa, fb, x / size)
-    separation = 1.0 / jnp.linalg.norm(y)
-    scale = jnp.linalg.norm(ta) + jnp.linalg.norm(tb)
-    good = separation > max(m, n) * eps_of(ta.dtype) * scale
-    return jnp.where(good, 1.0, jnp.nan).astype(real_dtype(ta.dtype))
+def _singular_flag(fa: SchurResult, fb: SchurResult) -> Float[Array, ""]:
+    """1, or NaN where rounding may bring an eigenvalue of a onto minus one of b."""
+    wa, wb = jnp.diagonal(fa.triangular), jnp.diagonal(fb.triangular)
+    rounding = uncertainty(*fa)[:, None] + uncertainty(*fb)[None, :]
+    good = jnp.all(jnp.abs(wa[:, None] + wb[None, :]) > rounding)
+    return jnp.where(good, 1.0, jnp.nan).astype(real_dtype(wa.dtype))
