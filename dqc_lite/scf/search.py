@@ -188,6 +188,26 @@ class Searching:
             self._counted(search), filled, density, problem.evaluate(density, filled), width
         )
 
+    def resumed(self, s: Search) -> Search:
+        """A search from a file, as this plan goes on from there.
+
+        What is over stays so if it has converged and its stability is known as far as it is asked
+        for. A look or a scan that this plan does not have ends at the place where it began.
+        """
+        by_diis = jnp.asarray(True) if s.descent is None else s.descent.why == NOT
+        again = _pick(by_diis & ((s.cycles < 0) | self._diis_goes_on(s)), DIIS, SETTLE)
+        known = s.here.converged
+        if self.plan.stability is True:
+            assert s.here.lowest is not None
+            known = known & ~jnp.isnan(s.here.lowest)
+        ended = s.stage == DONE
+        stage = jnp.where(by_diis & ~ended, again, s.stage)
+        stage = jnp.where(ended & ~known, again, stage)
+        if self.plan.stability is False:
+            elsewhere = (stage == EXAMINE) | (stage == EXAMINED) | (stage == SCAN)
+            stage = jnp.where(elsewhere, SETTLE, stage)
+        return dataclasses.replace(s, stage=stage.astype(int))
+
     def _own_columns(self, density: Density) -> Density:
         """The density without the columns by which guesses differ; those of a guess are cut."""
         width = self.problem.reference.columns(self.problem.x.shape[-1])
@@ -339,26 +359,6 @@ class Searching:
             return jax.lax.cond(verdict.good, lambda s: taken(s, -verdict.gain), _same, s)
 
         return jax.lax.cond(d.fresh, first, step, s)
-
-    def resumed(self, s: Search) -> Search:
-        """A search from a file, as this plan goes on from there.
-
-        What is over stays so if it has converged and its stability is known as far as it is asked
-        for. A look or a scan that this plan does not have ends at the place where it began.
-        """
-        by_diis = jnp.asarray(True) if s.descent is None else s.descent.why == NOT
-        again = _pick(by_diis & ((s.cycles < 0) | self._diis_goes_on(s)), DIIS, SETTLE)
-        known = s.here.converged
-        if self.plan.stability is True:
-            assert s.here.lowest is not None
-            known = known & ~jnp.isnan(s.here.lowest)
-        ended = s.stage == DONE
-        stage = jnp.where(by_diis & ~ended, again, s.stage)
-        stage = jnp.where(ended & ~known, again, stage)
-        if self.plan.stability is False:
-            elsewhere = (stage == EXAMINE) | (stage == EXAMINED) | (stage == SCAN)
-            stage = jnp.where(elsewhere, SETTLE, stage)
-        return dataclasses.replace(s, stage=stage.astype(int))
 
     # --- decisions -------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ angstrom 0.49, lowest eigenvalue -0.02; O2 2+ at 1.25 angstrom 0.63 and -0.09), 
 exchange next to nothing. In open shells spin polarization comes to it: O2 at 1.25 angstrom 0.64 and
 -0.01."""
 
+
 def external(
     problem: SelfConsistency,
     mo_coeff: Float[Array, "set ao mo"],

@@ -109,6 +109,38 @@ def test_fock_matrix_is_the_derivative_of_the_energy(name: str, nspin: int) -> N
     np.testing.assert_allclose(product, fock @ density.factor, atol=1e-10)
 
 
+@pytest.mark.parametrize("nspin", [1, 2])
+@pytest.mark.parametrize("name", TERMS)
+def test_response_is_the_derivative_of_the_fock_matrix(name: str, nspin: int) -> None:
+    """dF C, against differences of F along a change of the factor; in `vmap` the same."""
+    mol, term = _system(name)
+    integrals = term.prepare(mol, mol.orbitals())
+    density, change = _random_density(mol.nao, nspin)
+
+    @jax.jit
+    def fock(t: float) -> jax.Array:
+        moved = Density.from_factor(density.factor + t * change)
+        return jnp.broadcast_to(term.evaluate(integrals, moved)[1], moved.matrix.shape)
+
+    def along(change: jax.Array) -> jax.Array:
+        return jax.jit(lambda t, i, d, c: t.response(i, d)(c))(term, integrals, density, change)
+
+    def difference(h: float) -> np.ndarray:
+        outer, inner = (np.asarray(fock(k * h) - fock(-k * h)) for k in (2, 1))
+        return (8 * inner - outer) / (12 * h)
+
+    steps = (1e-3, 2e-3) if name in GRIDS else (0.05, 0.1)
+    fine, coarse = map(difference, steps)
+    error = np.abs(fine - coarse).max()
+    expected = fine @ np.asarray(density.factor)
+    scale = max(1.0, np.abs(expected).max())
+    found = along(change)
+    assert np.abs(found - expected).max() < 1e-8 * scale + 10 * error
+    assert error < 1e-5 * scale
+    both = jax.vmap(along)(jnp.stack([change, -2.0 * change]))
+    np.testing.assert_allclose(both[1], -2.0 * found, atol=1e-10 * scale)
+
+
 def _slope(term, mol, density, r, integrals):
     """The differential's derivative along the positions at r."""
 
